@@ -242,6 +242,13 @@ def test_a_build_that_kills_the_shell_above_it_leaves_nothing(codebuild: Service
     assert not alive(tmp_path)
 
 
+def test_a_build_ends_however_deep_it_nested_its_folders(codebuild: Service, tmp_path: Path) -> None:
+    nest = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"
+    codebuild.define("nest", f'cd "$TMPDIR" && pwd > $SHOW/folder && python3 -c "{nest}"')
+    assert codebuild.run("nest", tmp_path)["buildStatus"] == "SUCCEEDED"
+    assert not Path((tmp_path / "folder").read_text("utf-8").strip()).exists()
+
+
 def test_the_clock_of_a_build_starts_before_it_is_provisioned(slow: Service, tmp_path: Path) -> None:
     slow.define("late", ": > $SHOW/ran")
     assert slow.run("late", tmp_path)["buildStatus"] == "TIMED_OUT"

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import selectors
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from iac_ci_local.functions import limits
 from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.gateway import ACCESS_KEY_VARIABLE, REGISTRY_VARIABLE
 from iac_ci_local.names import REGION
+from iac_ci_worker.leftovers import remove_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +149,7 @@ class LocalAws:
         supervisor.wait()
         if supervisor.stdout is not None:
             supervisor.stdout.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
 
     def check_alive(self) -> None:
         """Raise ``LocalCloudError`` if a process of the cloud has ended by itself."""
@@ -300,7 +300,7 @@ def remove_abandoned_folders() -> None:
             try:
                 os.kill(supervisor, 0)
             except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(folder)
 
 
 def _free_port() -> int:

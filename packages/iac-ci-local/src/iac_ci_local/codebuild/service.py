@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from iac_ci_local.codebuild.buildspec import read_buildspec
 from iac_ci_local.codebuild.credentials import CredentialsEndpoint
 from iac_ci_local.codebuild.requests import BuildRefused, compute_type_of, minutes_of, variables_of
 from iac_ci_local.codebuild.settings import BuildSettings
+from iac_ci_worker.leftovers import remove_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +120,7 @@ class Builds:
         finally:
             self._credentials.close(address)
             self._end_orphans()
-            shutil.rmtree(folders.root, ignore_errors=True)
+            remove_folder(folders.root)
             build.ended = time.time()
 
     def _end_orphans(self) -> None:
