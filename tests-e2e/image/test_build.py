@@ -208,6 +208,31 @@ def test_logs_in_to_ecr_and_out_again(builder: Builder, repository: str, tools: 
     assert any(call.startswith("build --platform linux/arm64 ") for call in said)
 
 
+@pytest.mark.parametrize(
+    ("flags", "passed"),
+    [
+        ("--pull --no-cache", "--pull --no-cache"),
+        ("--pull\n--no-cache\n", "--pull --no-cache"),
+        ("\n --pull\t--no-cache", "--pull --no-cache"),
+        (" \n", ""),
+    ],
+)
+def test_flags_of_the_environment_reach_docker(
+    builder: Builder, repository: str, tools: Path, tmp_path: Path, flags: str, passed: str
+) -> None:
+    calls = tmp_path / "calls"
+    stand_in(
+        tools,
+        "docker",
+        f"""echo "$@" >>{calls}
+        case "$1" in version) echo amd64 ;; push) exit 1 ;; build) cat >/dev/null ;; esac""",
+    )
+    done = builder.run("--repository", repository, PATH=f"{tools}:{os.environ['PATH']}", DOCKER_BUILD_FLAGS=flags)
+    assert "docker push" in done.stderr
+    (build,) = [call for call in calls.read_text().splitlines() if call.startswith("build ")]
+    assert build.startswith(f"build {passed} --build-arg REVISION=".replace("  ", " "))
+
+
 def test_pins_reach_docker_and_must_be_those_of_the_dockerfile(
     builder: Builder, repository: str, tools: Path, tmp_path: Path
 ) -> None:
