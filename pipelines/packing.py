@@ -46,7 +46,7 @@ def members(work: Path, stack: str, region: str, bucket: str) -> dict[str, bytes
     for stage in STAGES:
         for path in sorted((work / stage).rglob("*")):
             name = path.relative_to(work)
-            unneeded = ".terraform" in name.parts or path.name.startswith("planned-from-nothing")
+            unneeded = ".terraform" in name.parts
             state = path.name.startswith("terraform.tfstate") and stage != "bootstrap"
             if path.is_file() and not unneeded and not state:
                 found[name.as_posix()] = path.read_bytes()

@@ -2,14 +2,23 @@
 # Copies one Terraform stage to .build/<stack>/<stage> with its generated backend and variables and runs it there, so that
 # the source tree does not change. Scripts source this file after settings.sh.
 
+# Prints the folder of a stage. Another one is planned with --plan: pipelines/archive packs what was deployed. That of
+# bootstrap holds a state, which both need.
+stage_folder() {
+  if [ -n "$plan_only" ] && [ "$1" != bootstrap ]; then printf '%s' "$work/planned/$1"; else printf '%s' "$work/$1"; fi
+}
+
 # lay_out STAGE VARIABLES: copies the stage and writes the generated files; VARIABLES is a JSON object.
 lay_out() {
-  local stage="$1" folder="$work/$1"
-  mkdir -p "$folder"
+  local stage="$1" folder
+  folder="$(stage_folder "$stage")"
+  mkdir -p "$folder" "$work/$stage"
   # Keep Terraform's own files: its providers, their hashes, and the state of bootstrap.
   find "$folder" -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name 'terraform.tfstate*' -exec rm -rf {} +
   (cd "$root/terraform/$stage" && find . -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name tests -exec cp -R {} "$folder/" \;)
   (umask 077 && printf '%s\n' "$2" >"$folder/terraform.tfvars.json")
+  # A plan is made with the providers of the deployed stage.
+  [ "$folder" = "$work/$stage" ] || cp -p "$work/$stage/.terraform.lock.hcl" "$folder/" 2>/dev/null || true
   [ "$stage" = bootstrap ] || write_backend "$stage" >"$folder/backend.hcl"
   [ -z "${AWS_ENDPOINT_URL:-}" ] || write_endpoint >"$folder/endpoint_override.tf"
 }
@@ -52,7 +61,7 @@ END
 terraform_in() {
   local stage="$1"
   shift
-  TF_IN_AUTOMATION=1 TF_INPUT=0 terraform -chdir="$work/$stage" "$@"
+  TF_IN_AUTOMATION=1 TF_INPUT=0 TF_DATA_DIR="$work/$stage/.terraform" terraform -chdir="$(stage_folder "$stage")" "$@"
 }
 
 # Runs `terraform init`. With --plan and without a state bucket, the plan starts from an empty state.
@@ -61,11 +70,10 @@ initialise() {
   if [ "$stage" = bootstrap ]; then
     terraform_in bootstrap init -no-color >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
   elif state_bucket_exists; then
-    rm -f "$work/$stage/no_backend_override.tf"
     terraform_in "$stage" init -no-color -reconfigure -backend-config=backend.hcl >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
   elif [ -n "$plan_only" ]; then
     say "The state bucket $state_bucket does not exist yet: the plan of $stage starts from an empty state."
-    printf 'terraform {\n  backend "local" {\n    path = "planned-from-nothing.tfstate"\n  }\n}\n' >"$work/$stage/no_backend_override.tf"
+    printf 'terraform {\n  backend "local" {\n    path = "planned-from-nothing.tfstate"\n  }\n}\n' >"$(stage_folder "$stage")/no_backend_override.tf"
     terraform_in "$stage" init -no-color -reconfigure >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
   else
     say "$script: the state bucket $state_bucket does not exist. Run pipelines/bootstrap first; nothing was changed."
@@ -75,7 +83,7 @@ initialise() {
 
 initialising_failed() {
   sed 's/^/  /' "$work/$1.log" >&2
-  say "$script: 'terraform init' failed in $work/$1; nothing was changed. It is safe to run this again."
+  say "$script: 'terraform init' failed in $(stage_folder "$1"); nothing was changed. It is safe to run this again."
   exit 1
 }
 

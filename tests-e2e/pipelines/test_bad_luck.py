@@ -130,6 +130,25 @@ def test_bootstrap_stores_nothing_of_a_plan_and_of_a_bucket_that_was_not_created
     assert not desk.stored.exists()
 
 
+def test_a_plan_leaves_the_files_of_what_was_deployed(desk):
+    def files():
+        return {path: path.read_bytes() for path in (desk.work / "ecr").rglob("*") if path.is_file()}
+
+    assert desk.script("ecr").returncode == 0
+    (desk.work / "ecr/.terraform.lock.hcl").write_text("locked")
+    deployed = files()
+    (desk.checkout / "terraform/ecr/more.tf").write_text("# of the next version")
+    for exists in ("0", "4"):
+        assert desk.script("ecr", "--plan", EXISTS=exists).returncode == 0
+        assert files() == deployed
+    planned = desk.work / "planned/ecr"
+    assert (planned / "more.tf").exists()
+    assert (planned / ".terraform.lock.hcl").read_text() == "locked", "a plan has the providers of the deployed stage"
+    assert desk.script("ecr").returncode == 0
+    assert (desk.work / "ecr/more.tf").exists()
+    assert desk.calls.read_text().splitlines()[-1] == f"-chdir={desk.work}/ecr output -json"
+
+
 @pytest.mark.parametrize("exists", ["0", "4"])
 @pytest.mark.parametrize(("region", "is_kept"), [("eu-west-1", True), ("eu-north-1", False)])
 def test_bootstrap_begins_with_no_state_of_another_region(desk, exists, region, is_kept):

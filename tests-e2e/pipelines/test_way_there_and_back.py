@@ -109,6 +109,8 @@ def test_the_archive_holds_all_that_a_teardown_needs_and_no_state(operator):
         for name, digest in sums.items():
             assert hashlib.sha256(archive.read(name)).hexdigest() == digest
         told = archive.read("TEARDOWN.md").decode()
+        # Another image was planned, and not deployed.
+        assert operator.environment["IAC_CI_IMAGE"] in archive.read("deploy/terraform.tfvars.json").decode()
     for stage in ("ecr", "deploy"):
         needed = {"backend.hcl", "terraform.tfvars.json", ".terraform.lock.hcl", "versions.tf"}
         assert {f"{stage}/{name}" for name in needed} <= names
