@@ -8,6 +8,9 @@ resource "aws_dynamodb_table" "table" {
   hash_key     = each.value.hash_key.name
   range_key    = try(each.value.range_key.name, null)
 
+  # DynamoDB refuses to delete a table until pipelines/teardown has switched this off.
+  deletion_protection_enabled = !var.destroy_contents
+
   dynamic "attribute" {
     for_each = merge(
       { (each.value.hash_key.name) = each.value.hash_key.type },

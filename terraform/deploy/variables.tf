@@ -806,7 +806,7 @@ variable "alarm_emails" {
 }
 
 variable "destroy_contents" {
-  description = "Let `terraform destroy` remove buckets with the objects in them. pipelines/teardown sets it."
+  description = "Let `terraform destroy` remove tables, and buckets with the objects in them. pipelines/teardown sets it."
   type        = bool
   default     = false
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -201,6 +202,24 @@ def test_a_script_that_is_ended_leaves_no_plan(desk):
 def test_nothing_of_an_archive_is_left(desk, bucket, arguments):
     desk.script("teardown", "--archive", str(desk.archive(bucket)), *arguments, PLANNED="0", LISTED="aws_x.y")
     assert list(desk.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["deploy", "ecr"])
+def test_a_teardown_applies_destroy_contents_to_all_that_has_it_and_then_destroys(desk, stage):
+    protected = {
+        "{}.{}".format(*re.findall(r'"(\w+)"', block)[:2])
+        for path in (ROOT / "terraform" / stage).glob("*.tf")
+        for block in path.read_text("utf-8").split("\nresource ")[1:]
+        if "var.destroy_contents" in block
+    }
+    assert protected
+    assert desk.script("teardown", "--archive", str(desk.archive(BUCKET)), "--yes", LISTED="aws_x.y").returncode == 0
+    calls = [call for call in desk.calls.read_text().splitlines() if f"/{stage} " in call]
+    applied, destroyed = (next(call for call in calls if f" {verb} " in call) for verb in ("apply", "destroy"))
+    assert calls.index(applied) < calls.index(destroyed)
+    assert set(re.findall(r"-target=(\S+)", applied)) == protected
+    assert all("-var destroy_contents=true" in call for call in (applied, destroyed))
+    assert "-target" not in destroyed
 
 
 def test_a_state_that_terraform_could_not_store_stays(desk):

@@ -20,6 +20,19 @@ variables {
   webhook_secret = "a-secret-of-at-least-thirty-two-characters"
 }
 
+run "a_teardown_may_delete_tables" {
+  command = plan
+
+  variables {
+    destroy_contents = true
+  }
+
+  assert {
+    condition     = alltrue([for table in aws_dynamodb_table.table : !table.deletion_protection_enabled])
+    error_message = "DynamoDB would refuse to delete them."
+  }
+}
+
 run "govcloud_is_a_partition_of_its_own_without_detection_of_loops" {
   command = plan
 
@@ -193,6 +206,10 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
   assert {
     condition     = alltrue([for table in aws_dynamodb_table.table : table.ttl[0].enabled && table.ttl[0].attribute_name == "expires_at"])
     error_message = "Rows expire by themselves."
+  }
+  assert {
+    condition     = alltrue([for table in aws_dynamodb_table.table : table.deletion_protection_enabled])
+    error_message = "Nobody deletes a table by mistake."
   }
   assert {
     condition     = toset([for index in aws_dynamodb_table.table["order-events"].global_secondary_index : index.name]) == toset(["job_day-epoch", "order_name-epoch"])
