@@ -193,6 +193,31 @@ def test_no_output_makes_the_counter_fail(data):
     count(b'{"type":"change_summary","changes":' + data + b"\n")
 
 
+@pytest.mark.parametrize("odd", [None, True, 7, "", "x", [], ["apply"], {}, {"action": "update"}, [{}]])
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda odd: {"type": "change_summary", "changes": {"operation": odd, "add": odd}},
+        lambda odd: {"type": "change_summary", "changes": odd},
+        lambda odd: {"type": "resource_drift", "change": {"action": odd}},
+        lambda odd: {"type": "planned_change", "change": {"action": odd}},
+        lambda odd: {"type": "planned_change", "change": {"action": "create", "resource": odd}},
+        lambda odd: {"type": "planned_change", "change": {"action": "create", "resource": {"addr": odd}}},
+        lambda odd: {"type": "outputs", "outputs": {"o": {"action": odd}}},
+        lambda odd: {"type": "outputs", "outputs": odd},
+        lambda odd: {"type": "apply_complete", "hook": {"action": odd}},
+        lambda odd: {"type": "diagnostic", "diagnostic": {"severity": odd, "summary": odd}},
+        lambda odd: {"type": odd, "changes": {}},
+        lambda odd: {"resource_changes": [{"address": odd, "change": {"actions": [odd]}}], "output_changes": odd},
+        lambda odd: {"resource_changes": [], "output_changes": {"o": odd}, "resource_drift": odd, "applyable": odd},
+    ],
+)
+def test_a_record_of_another_program_does_not_make_the_reader_fail(record, odd):
+    reader = PlanReader()
+    reader.feed(b"Plan: 1 to add, 0 to change, 0 to destroy.\n" + json.dumps(record(odd)).encode() + b"\n")
+    assert reader.result().ran
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

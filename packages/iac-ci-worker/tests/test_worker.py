@@ -1278,6 +1278,17 @@ class TestLogWriter:
         assert "masking failed (RuntimeError)" in result.log_tail
         assert SECRET not in result.log_tail
 
+    @pytest.mark.parametrize("method", ["feed", "result"])
+    def test_a_fault_in_reading_plans_ends_no_command(self, monkeypatch, method):
+        def broken(*_):
+            raise RuntimeError
+
+        monkeypatch.setattr(log_writer.PlanReader, method, broken)
+        # More than the pipe holds: it is written while the log is read.
+        result = World(["head -c 3000000 /dev/zero | tr '\\0' 'y'; echo; echo more"]).run()
+        assert (result.status, result.changes, result.changes_unknown) == (OrderState.SUCCEEDED, None, True)
+        assert "\nmore\n" in result.log_tail
+
 
 def release(world, program=b"#!/bin/sh\necho fetched $0\n", *, name="terraform", sha256=None):
     """Store a release, and return it as the manifest and the row name it."""

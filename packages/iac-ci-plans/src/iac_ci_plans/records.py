@@ -69,7 +69,7 @@ def changed_outputs(outputs: Any) -> list[str]:
     return [
         str(name)
         for name, output in outputs.items()
-        if isinstance(output, dict) and output.get("action") not in {None, "noop"}
+        if isinstance(output, dict) and str(output.get("action") or "noop") != "noop"
     ]
 
 

@@ -243,14 +243,14 @@ class Unit:
         if not isinstance(changes, dict):
             return
         counts = numbers({name: changes.get(key) for key, name in records.SUMMARY_NAMES.items()})
-        if changes.get("operation") in {"apply", "destroy"}:
+        if str(changes.get("operation")) in {"apply", "destroy"}:
             self._applied(counts)
         else:
             self._stream()
             self._planned(counts)
 
     def _drift(self, change: Any) -> None:
-        if isinstance(change, dict) and change.get("action") in {"update", "delete"}:
+        if isinstance(change, dict) and str(change.get("action")) in {"update", "delete"}:
             self._stream().tally["drift"] += 1
 
     def _invocation(self, _: Any) -> None:

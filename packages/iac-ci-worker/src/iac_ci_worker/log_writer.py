@@ -54,7 +54,7 @@ class LogWriter(threading.Thread):
         self._ended, self._end = os.pipe()
         self._log = log
         self._redactor = redactor
-        self._plans = PlanReader()
+        self._plans: PlanReader | None = PlanReader()
         self._waiting = WaitingOutput(Path(tempfile.gettempdir()))
         self.disk_was_full = False
         self.times = LogTimes()
@@ -74,7 +74,10 @@ class LogWriter(threading.Thread):
         self._until = time.monotonic() + seconds
         os.close(self._end)
         self.join(seconds + _LAST_SECONDS)
-        return self._plans.result()
+        if self._plans is not None:
+            with contextlib.suppress(Exception):  # as for a part of the output
+                return self._plans.result()
+        return Reading(None, ran=True)
 
     def is_at_line_end(self) -> bool:
         """Return whether all output until now ends with a line; False too where output comes all the time."""
@@ -143,7 +146,7 @@ class LogWriter(threading.Thread):
             self._leave_out(file, 0, f"masking failed ({type(error).__name__})")
 
     def _write(self, file: LogFile, chunk: bytes, lost: int) -> None:
-        self._plans.feed(chunk)
+        self._read_plans(chunk)
         if self._skip:
             # The rest of a secret of which the beginning is lost cannot be found.
             self._skip, chunk = self._skip - len(chunk[: self._skip]), chunk[self._skip :]
@@ -153,6 +156,14 @@ class LogWriter(threading.Thread):
             self._leave_out(file, len(chunk), f"masking failed ({type(error).__name__})")
         if lost:
             self._leave_out(file, lost, "the output came faster than it could be masked")
+
+    def _read_plans(self, chunk: bytes) -> None:
+        """Read what a chunk says of plans; after a fault in reading the changes are unknown, and no command ends."""
+        if self._plans is not None:
+            try:
+                self._plans.feed(chunk)
+            except Exception:  # noqa: BLE001 - commands may print anything
+                self._plans = None
 
     def _leave_out(self, file: LogFile, lost: int, reason: str) -> None:
         """Note that output is missing, and leave out what stands beside it: it may be a part of a secret."""
