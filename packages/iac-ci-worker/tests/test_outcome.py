@@ -89,6 +89,18 @@ class TestLogFile:
         log.finish()
         assert Path(file.name).read_bytes() == b"x" * 400 + b"y" * 600
 
+    @pytest.mark.parametrize("refused", ["a file", "its room"])
+    def test_a_disk_without_room_from_the_beginning_loses_no_log(self, file, monkeypatch, refused):
+        def refuse(*_, **__):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        place = (tempfile, "TemporaryFile") if refused == "a file" else (os, "posix_fallocate")
+        monkeypatch.setattr(*place, refuse)
+        log = LogFile(file)
+        log.write(b"line\n")
+        log.finish()
+        assert Path(file.name).read_bytes() == b"line\n"
+
     def test_on_a_full_disk_the_end_takes_the_room_of_what_is_before_it(self, file, monkeypatch):
         monkeypatch.setattr(log_file, "_HELD_BYTES", 100)
         real = log_file._write

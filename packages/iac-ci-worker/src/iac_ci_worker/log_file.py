@@ -116,14 +116,13 @@ class LogFile:
 
 def _reserved() -> Any:
     """Return a file that keeps room for the end of the log; None if the disk is full already."""
-    # It has no name, so that it ends with this process.
-    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - kept until the end
-    try:
+    with contextlib.ExitStack() as kept, contextlib.suppress(OSError):
+        # It has no name, so that it ends with this process.
+        file = kept.enter_context(tempfile.TemporaryFile(buffering=0))
         os.posix_fallocate(file.fileno(), 0, _HELD_BYTES + _NOTE_BYTES)
-    except OSError:
-        file.close()
-        return None
-    return file
+        kept.pop_all()
+        return file
+    return None
 
 
 def _write(file: Any, data: bytes) -> int:
