@@ -40,7 +40,7 @@ read_settings() {
   elif [[ ! "$region" =~ ^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$ ]]; then
     problem "'$region' is not an AWS region (example: eu-central-1; set by --region or AWS_REGION)"
   elif [[ "$region" == cn-* ]]; then
-    problem "'$region' is in China, where iac-ci cannot be deployed: CodeBuild ends builds there after 480 minutes, and the longest order needs 490"
+    problem "'$region' is in China, where iac-ci cannot be deployed: CodeBuild ends builds there after 480 minutes, and the longest order needs 520"
   fi
   work="$root/.build/$stack"
 }
