@@ -177,6 +177,7 @@ def test_terragrunt_needs_a_key_of_the_operator(mirror, objects):
         b'{"versions": {"1.2.3": {}, "nonsense": {}}}',
         b'{"versions": [{"id": "1.2.3"}, {"id": 7}]}',
         b'[{"tag_name": "v1.2.3"}, {"tag_name": "alpha"}]',
+        b'["1.2.3", 7, null, [], {"id": [], "tag_name": {}}]',
     ],
 )
 def test_every_publishers_list_is_read(mirror, objects, index):

@@ -496,6 +496,12 @@ def test_a_log_that_ends_with_one_long_word_is_read_at_once(text: str):
         (['module.x["a]b"].y.z["k"]: Creating...'], ['module.x["a]b"].y.z["k"] (creating)']),
         ([r'y.z["a\"]: b (c)"]: Still creating... [10s elapsed]'], [r'y.z["a\"]: b (c)"] (creating)']),
         (["(local-exec): x", "Creating...", "x : Creating..."], []),
+        # Records of another program.
+        *(
+            ([f'{{"type":{kind},"hook":{hook},"x":{{"type":"apply_start"}}}}', "a.b: Creating..."], ["a.b (creating)"])
+            for kind in ("[]", "{}", "null", "7")
+            for hook in ("[]", "null", '{"resource": 7}', '{"resource": {"addr": []}, "action": {}}')
+        ),
     ],
 )  # fmt: skip
 def test_what_is_open_is_named_as_terraform_names_it(lines, found):

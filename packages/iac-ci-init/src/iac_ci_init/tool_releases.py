@@ -116,7 +116,7 @@ def _names(document: Any) -> list[str]:
         return list(entries)
     if not isinstance(entries, list):
         raise ValueError("no list of versions")  # noqa: TRY004 - the document is wrong, not the caller's type
-    named = (entry if isinstance(entry, str) else entry.get("id") or entry.get("tag_name") for entry in entries)
+    named = (entry.get("id") or entry.get("tag_name") if isinstance(entry, dict) else entry for entry in entries)
     return [name for name in named if isinstance(name, str)]
 
 

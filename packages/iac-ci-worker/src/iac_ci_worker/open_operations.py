@@ -61,12 +61,12 @@ def _record(line: str, found: _Open) -> None:
     try:
         record: Any = json.loads(line[line.index("{") :])
         hook = record["hook"]
-        address, action = str(hook["resource"]["addr"]), str(hook["action"])
+        kind, address, action = str(record["type"]), str(hook["resource"]["addr"]), str(hook["action"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return
-    if record.get("type") in _BEGIN_TYPES:
+    if kind in _BEGIN_TYPES:
         _begin(found, address, _VERBS.get(action, action))
-    elif record.get("type") == "apply_complete":
+    elif kind == "apply_complete":
         _end(found, address)
 
 
