@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,7 +31,13 @@ class Bucket(BaseHTTPRequestHandler):
     def trouble(self):
         trouble = self.troubles.pop(0) if self.troubles else ""
         status, _, code = trouble.partition(" ")
-        if status.isdigit():
+        if code == "cut":
+            self.send_response(int(status))
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"<Error>")
+            self.close_connection = True
+        elif status.isdigit():
             self.answer(int(status), f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
         return status if status.isdigit() else trouble
 
@@ -94,6 +101,17 @@ def result():
     return Result(
         run_id=RUN_ID, order_num="0001", status=OrderState.SUCCEEDED, reported_by=Reporter.WORKER, ended_at=START
     )
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"), [("503 cut", None), ("500 cut", None), ("403 cut", UrlExpired), ("400 cut", PortFailed)]
+)
+def test_an_error_that_breaks_off_is_known_by_its_status(bucket, exchange, tmp_path, trouble, error):
+    bucket.objects["/package"] = b"bytes"
+    bucket.troubles[:] = [trouble]
+    with pytest.raises(error) if error is not None else contextlib.nullcontext():
+        exchange.fetch(f"{bucket.base}/package", tmp_path / "package")
+        assert (tmp_path / "package").read_bytes() == b"bytes"
 
 
 def test_the_first_claim_counts(bucket, exchange):

@@ -198,5 +198,10 @@ class _Tries:
 
 def _error_code(answer: Any) -> str:
     """Return the code of S3's error, empty if the answer has none; this reads the answer to its end."""
-    found = _ERROR_CODE.search(answer.data or b"")
+    import urllib3
+
+    try:
+        found = _ERROR_CODE.search(answer.data or b"")
+    except urllib3.exceptions.HTTPError:  # the connection has broken in the middle
+        return ""
     return found[1].decode() if found else ""
