@@ -8,7 +8,7 @@ locals {
     }
     throttles = {
       metric      = "Throttles"
-      description = "was throttled: the account's Lambda concurrency is used up"
+      description = "was throttled: the concurrency of the account or of the function is used up"
     }
     undelivered = {
       metric      = "DestinationDeliveryFailures"
