@@ -32,9 +32,9 @@ variable "region" {
   }
 
   validation {
-    # The project's time-out is 490 minutes (AWS CodeBuild User Guide, "Quotas for AWS CodeBuild").
+    # The project's time-out is 520 minutes (AWS CodeBuild User Guide, "Quotas for AWS CodeBuild").
     condition     = !startswith(var.region, "cn-")
-    error_message = "region must not be one in China: CodeBuild ends builds there after 480 minutes, and the longest order needs 490."
+    error_message = "region must not be one in China: CodeBuild ends builds there after 480 minutes, and the longest order needs 520."
   }
 }
 
