@@ -665,6 +665,25 @@ def test_approvals_are_a_number_or_a_mapping(approved):
     assert problem[1].startswith("must be a number or a mapping (examples: 1, {count: 2")
 
 
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ({"jobs": {"go": {"require": {"approved": None}}}}, "jobs.go.require.approved"),
+        ({"jobs": {"go": {"require": {"mergeable": True, "from": None}}}}, "jobs.go.require.from"),
+        ({"jobs": {"go": with_order(require={"approved": None})}}, "jobs.go.orders[0].require.approved"),
+        (
+            {"projects": [{"folder": "x", "apply": {"require": {"approved": None}}}]},
+            "projects[0].apply.require.approved",
+        ),
+    ],
+)
+def test_a_requirement_without_a_value_is_refused(written, path):
+    jobs = {name: {"on": {"command": "go"}, **with_order()} | job for name, job in written.get("jobs", {}).items()}
+    ((where, problem),) = found(json.dumps({"version": 1, **written, **({"jobs": jobs} if jobs else {})}))
+    assert where.removeprefix("line 1: ") == path
+    assert problem == "is empty; write a value, or leave the field out"
+
+
 @settings(deadline=None)
 @given(CONFIGURATIONS)
 @example({"version": 1, "jobs": {"version": {"on": {"version": None, "command": ""}, "orders": []}}})
