@@ -26,7 +26,10 @@ _TOOL: Final = (
 _END: Final = r"""(?:$|[\s;&|)<>"'`]|\\\r?\n)"""
 _RUNS: Final = re.compile(f"{_TOOL}(?:plan|apply|destroy){_END}")
 _PLANS: Final = re.compile(f"{_TOOL}plan{_END}")
-_SHOWS: Final = re.compile(r"\b(?:show|apply)\b")
+_SHOWS: Final = re.compile(
+    r"\b(?:show|apply)\b|(?<![^|]\|)(?<![^|]\| )\b(?:cat|head|tail|less|more|sed|awk|grep)\b|\btee\s[^;&|\n]*/dev/"
+)
+"""What prints a plan once more: the tool, `tee`, and programs that read a file, as those behind a pipe do not."""
 
 
 def runs_a_plan(command: str) -> bool:
@@ -39,5 +42,8 @@ def runs_a_plan(command: str) -> bool:
 
 @lru_cache(maxsize=8)
 def only_plans(command: str) -> bool:
-    """Return whether a command makes plans and surely shows none that was made before, as `show` and `apply` do."""
+    """Return whether a command makes plans and shows none that was made before, as `show`, `apply` and `cat` do.
+
+    Like ``runs_a_plan`` it reads the text of the command alone.
+    """
     return _PLANS.search(command) is not None and _SHOWS.search(command) is None
