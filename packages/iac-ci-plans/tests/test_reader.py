@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -157,6 +158,18 @@ def test_equal_plans_of_several_commands_count_each_and_a_plan_that_is_shown_aga
     headings = ["" if one is None else "$ " + one.replace("\n", "\n> ").replace("> \n", ">\n") for one in commands]
     log = "".join(f"{heading}\n{IN_AUTOMATION}" for heading in headings)
     assert count(log, size) == Changes(operation=PLANNED, add=plans, plans=plans)
+
+
+@pytest.mark.parametrize("text", ["$ " + "x" * (2 << 20) + "\n", "$ x\n" + ("> " + "y" * 1000 + "\n") * 2000])
+def test_text_that_looks_like_a_long_command_is_not_kept(text):
+    reader = PlanReader()
+    tracemalloc.start()
+    reader.feed(text.encode())
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1 << 20
+    reader.feed(f"$ terraform plan\n{IN_AUTOMATION}$ terraform plan\n{IN_AUTOMATION}".encode())
+    assert reader.result().changes.plans == 2
 
 
 def test_a_line_that_is_no_plan_is_not_kept_however_long():

@@ -29,6 +29,9 @@ _USUAL_HEADINGS: Final = (b"  # ", b"\x1b[1m  # ")
 _COMMAND: Final = b"$"
 """Stands for the command among the units whose next line has to be read."""
 
+_MAX_COMMAND_BYTES: Final = 64 * 1024
+"""Longest command that is kept: twice what the log shows of one. A longer one is text that looks like a command."""
+
 _NO_ADDRESS: Final = frozenset(b"{[0123456789")
 """What lines with a prefix or with JSON may begin with, and addresses do not."""
 
@@ -173,6 +176,9 @@ class PlanReader:
         elif _COMMAND in self._following and line.startswith(b">"):
             self._log.command += b"\n" + line[2:]
         else:
+            self._following.discard(_COMMAND)
+        if len(self._log.command) > _MAX_COMMAND_BYTES:
+            self._log.command.clear()
             self._following.discard(_COMMAND)
 
     def _unit(self, name: bytes) -> Unit:
