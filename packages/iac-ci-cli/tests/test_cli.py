@@ -207,6 +207,7 @@ def test_nothing_that_is_shown_commands_a_terminal(text):
 def test_colours_and_titles_are_taken_out():
     assert plain("\x1b[31mred\x1b[0m \x1b]0;title\x07end\r\n") == "red end\n"
     assert plain("\x1b[1mbold\x1b(B\x1b[m \x1b=end\x1b7\n") == "bold end\n"
+    assert plain("\x1b      key\n") == "      key\n"
 
 
 def test_the_summary_says_how_it_ended():

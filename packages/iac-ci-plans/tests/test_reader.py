@@ -323,6 +323,12 @@ def test_a_secret_is_masked_also_where_a_resource_is_cut(lines):
     assert ("the rest of this resource is not shown" in shown.text) == (lines > 1)
 
 
+def test_an_escape_without_a_sequence_takes_no_text_with_it():
+    log = resource("x.a").replace("key_0", "\x1b     key_0") + "Plan: 1 to add, 0 to change, 0 to destroy.\n"
+    (shown,) = text_of(log).resources
+    assert "key_0" in shown.text
+
+
 def test_colours_inside_a_secret_do_not_hide_it_from_the_mask():
     log = resource("x.a").replace("value", "s3\x1b[0mcret\x1b[1m") + "Plan: 1 to add, 0 to change, 0 to destroy.\n"
     (shown,) = text_of(log, lambda text: text.replace("s3cret", "***")).resources

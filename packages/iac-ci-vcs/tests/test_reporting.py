@@ -131,6 +131,7 @@ def test_a_whole_comment_has_no_html_but_its_own(text):
         ("\x1b=\x1b7at\x1b8\x1b>", "at"),
         ("\x1b%Gtext\x1b]8;;x\x1b\\", "text"),
         ("a\x1b[1", "a\ufffd[1"),
+        ("\x1b      key", "\ufffd      key"),
         ("a (B) [0m", "a (B) [0m"),
     ],
 )

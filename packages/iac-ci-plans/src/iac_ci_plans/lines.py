@@ -6,7 +6,7 @@ import json
 import re
 from typing import Final
 
-_ESCAPE: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
+_ESCAPE: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]{0,4}[0-Z\\^-~])")
 """Colours, cursor movements and titles (ECMA-48), and sets of characters, as ``tput sgr0`` has one (ECMA-35)."""
 
 _TOOL: Final = rb"(?:[\w./-]{0,200}(?:terraform|tofu)[\w.-]{0,50}: )?"

@@ -9,7 +9,7 @@
   const {order, attempt} = document.body.dataset;
   const log = id("log"), decoder = new TextDecoder();
   // Escape sequences of terminals, and control characters but tab, are not shown.
-  const INVISIBLE = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -\/]*[0-Z\\^-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+  const INVISIBLE = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -\/]{0,4}[0-Z\\^-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
   let part = 0, offset = 0, rest = "", count = 0, group = null, timer = null, reading = false, over = false, failures = 0;
   let matches = [], at = -1;
 

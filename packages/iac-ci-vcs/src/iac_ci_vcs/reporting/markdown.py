@@ -9,7 +9,7 @@ _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+.!|~@&-])")
 _INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 """Control characters, and those that begin a line, reverse the text or have no width (Unicode Standard Annex #9)."""
 
-_ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
+_ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]{0,4}[0-Z\\^-~])")
 """Colours, cursor movements and titles (ECMA-48), and sets of characters, as ``tput sgr0`` has one (ECMA-35)."""
 
 _LINE_OF_ACTION: Final = re.compile(r"^/", re.MULTILINE)
