@@ -666,22 +666,47 @@ def test_approvals_are_a_number_or_a_mapping(approved):
 
 
 @pytest.mark.parametrize(
-    ("written", "path"),
+    ("whole", "of_job", "where"),
     [
-        ({"jobs": {"go": {"require": {"approved": None}}}}, "jobs.go.require.approved"),
-        ({"jobs": {"go": {"require": {"mergeable": True, "from": None}}}}, "jobs.go.require.from"),
-        ({"jobs": {"go": with_order(require={"approved": None})}}, "jobs.go.orders[0].require.approved"),
+        ({}, {"require": None}, "jobs.go.require"),
+        ({}, {"require": {"approved": None}}, "jobs.go.require.approved"),
+        ({}, {"require": {"mergeable": True, "from": None}}, "jobs.go.require.from"),
+        ({}, {"on": {"push": {"branches": None}}}, "jobs.go.on.push.branches"),
+        ({}, {"on": {"pull_request": {"labels": None}}}, "jobs.go.on.pull_request.labels"),
+        ({}, {"on": {"command": "go", "schedule": None}}, "jobs.go.on.schedule"),
+        ({}, {"concurrency": None}, "jobs.go.concurrency"),
+        ({}, {"mask": None}, "jobs.go.mask"),
+        ({}, {"max_parallel": None}, "jobs.go.max_parallel"),
+        ({}, with_order(require={"approved": None}), "jobs.go.orders[0].require.approved"),
+        ({}, with_order(approval=None), "jobs.go.orders[0].approval"),
+        ({}, with_order(needs=[], dir=None), "jobs.go.orders[0].dir"),
+        ({}, with_order(paths=None), "jobs.go.orders[0].paths"),
+        ({}, with_order(apply_plan=None), "jobs.go.orders[0].apply_plan"),
+        ({}, with_order(plan={"file": "p", "workspace": None}, save=["p"]), "jobs.go.orders[0].plan.workspace"),
+        ({"defaults": {"assume_role": None}}, {}, "defaults.assume_role"),
+        ({"drift": None}, {}, "drift"),
+        ({"projects": [{"folder": "x", "role": None}]}, {}, "projects[0].role"),
+        ({"projects": [{"folder": "x", "workspace": None}]}, {}, "projects[0].workspace"),
+        ({"projects": [{"folder": "x", "apply": None}]}, {}, "projects[0].apply"),
+        ({"projects": [{"folder": "x", "apply": {"require": None}}]}, {}, "projects[0].apply.require"),
         (
             {"projects": [{"folder": "x", "apply": {"require": {"approved": None}}}]},
+            {},
             "projects[0].apply.require.approved",
         ),
     ],
 )
-def test_a_requirement_without_a_value_is_refused(written, path):
-    jobs = {name: {"on": {"command": "go"}, **with_order()} | job for name, job in written.get("jobs", {}).items()}
-    ((where, problem),) = found(json.dumps({"version": 1, **written, **({"jobs": jobs} if jobs else {})}))
-    assert where.removeprefix("line 1: ") == path
-    assert problem == "is empty; write a value, or leave the field out"
+def test_a_field_without_a_value_is_refused(whole, of_job, where):
+    go = {"on": {"command": "go"}, **with_order()} | of_job
+    problems = found(json.dumps({"version": 1, "jobs": {"go": go}} | whole))
+    assert (f"line 1: {where}", "has no value") in problems
+
+
+@pytest.mark.parametrize("trigger", ["pull_request", "push"])
+def test_a_trigger_and_the_defaults_may_be_empty(trigger):
+    triggered = {"on": {trigger: None}, **with_order()}
+    text = json.dumps({"version": 1, "defaults": None, "jobs": {"go": triggered}})
+    assert getattr(read_configuration(text.encode()).jobs["go"].on, trigger) is not None
 
 
 @settings(deadline=None)

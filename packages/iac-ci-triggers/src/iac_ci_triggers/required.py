@@ -63,15 +63,6 @@ CheckName = Annotated[
     AfterValidator(_not_own),
 ]
 HeadPattern = Annotated[Text, AfterValidator(check_branch_pattern)]
-
-
-def _not_empty(value: Any) -> Any:
-    """Refuse a field without a value: it would require nothing, silently."""
-    if value is None:
-        raise ValueError("is empty; write a value, or leave the field out")
-    return value
-
-
 HeadPatterns = Annotated[
     list[HeadPattern], Field(min_length=1, max_length=MAX_PATTERNS), AfterValidator(check_something_can_match)
 ]
@@ -125,9 +116,9 @@ class Approved(Payload):
 def _counted(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return {"count": value}
-    if isinstance(_not_empty(value), dict | Approved):
-        return value
-    raise ValueError("must be a number or a mapping (examples: 1, {count: 2, people: [alice, bob]})")
+    if value is not None and not isinstance(value, dict | Approved):
+        raise ValueError("must be a number or a mapping (examples: 1, {count: 2, people: [alice, bob]})")
+    return value
 
 
 _COUNT: Final = {"type": "integer", "minimum": 1, "maximum": MOST_APPROVALS}
@@ -160,9 +151,7 @@ class Requirements(Payload):
         default_factory=list, description="Names of checks and statuses of others that must have passed."
     )
     not_draft: StrictBool = Field(default=False, description="True: the pull request is no draft.")
-    from_: Annotated[
-        HeadPatterns | None, BeforeValidator(_not_empty), WithJsonSchema(TypeAdapter(HeadPatterns).json_schema())
-    ] = Field(
+    from_: HeadPatterns | None = Field(
         None, alias="from", description="Patterns of the branch that the pull request comes from; never of a fork."
     )
 
@@ -170,7 +159,7 @@ class Requirements(Payload):
     def after_merge(self) -> Requirements:
         """Return what is asked for after the merge: approvals and people again, and nothing about the merge itself."""
         about_merge = {"mergeable": False, "undiverged": False, "checks": [], "not_draft": False}
-        return Requirements.model_validate(self.model_dump(exclude_none=True) | about_merge)
+        return Requirements.model_validate(self.model_dump() | about_merge)
 
     @property
     def is_empty(self) -> bool:
@@ -189,7 +178,7 @@ class ProjectRequirements(Requirements):
 
     def of_order(self, reads: list[str]) -> Requirements:
         """Return the requirements of the project's order; ``reads`` are the patterns of the files that it reads."""
-        fields = self.model_dump(exclude_none=True) | ({"undiverged": reads} if self.undiverged is True else {})
+        fields = self.model_dump() | ({"undiverged": reads} if self.undiverged is True else {})
         return Requirements.model_validate(fields)
 
 

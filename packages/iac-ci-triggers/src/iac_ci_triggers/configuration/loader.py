@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel
 
 from iac_ci_common.draft import Draft, read_partially
 from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.job_validation.rules import shared_statuses
-from iac_ci_common.validation_messages import IS_ABOUT, NEVER_HOLDS, TAKES_FROM, UNKNOWN_ORDER
+from iac_ci_common.validation_messages import IS_ABOUT, NEVER_HOLDS, NO_VALUE, TAKES_FROM, UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import (
     defaults_findings,
     job_findings,
@@ -72,7 +74,7 @@ def _bad_names(jobs: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
-    draft = read_partially(Configuration, plain(root), stand_in)
+    draft = _read(plain(root))
     findings.extend(_located(root, path, problem) for path, problem in draft.findings)
     if draft.value is None:
         return None
@@ -101,6 +103,27 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
     if not any(draft.uncertain):
         findings.extend(_located(root, path, problem) for path, problem in plan_findings(draft.value))
     return draft.value
+
+
+def _read(content: object) -> Draft[Configuration]:
+    draft = read_partially(Configuration, content, stand_in)
+    for location in () if draft.value is None else _without_value(draft.value):
+        draft.findings.append((draft.written(location), NO_VALUE))
+        draft.replaced[location] = None
+    return draft
+
+
+def _without_value(value: Any, location: Location = ()) -> Iterator[Location]:
+    """Yield the location of each field that is written without a value, which would count as left out."""
+    if value is None:
+        yield location
+    elif isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            if name in value.model_fields_set:
+                yield from _without_value(getattr(value, name), (*location, info.alias or name))
+    elif isinstance(value, dict | list):
+        for part, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _without_value(item, (*location, part))
 
 
 def _shown(draft: Draft[Configuration], location: Location, problem: str) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from iac_ci_common import limits
 from iac_ci_common.environment import EnvironmentName
@@ -53,6 +54,8 @@ from iac_ci_triggers.required import ProjectRequirements, Requirements, TrueOrPa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic_core import core_schema
 
 FILE_NAME: Final = ".iac-ci.yml"
 """Path of the configuration in a repository."""
@@ -460,8 +463,15 @@ class Schedule(Payload):
     )
 
 
-def _or_nothing(model: type[Payload]) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [model.model_json_schema(), {"type": "null"}]})
+class _WithoutNull(GenerateJsonSchema):
+    """Writes that no field may be null: the loader refuses a field without a value."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def _or(kind: str, model: type[Payload]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [model.model_json_schema(schema_generator=_WithoutNull), {"type": kind}]})
 
 
 class Triggers(Payload):
@@ -471,7 +481,7 @@ class Triggers(Payload):
         PullRequestTrigger | None,
         _mapping("{branches: [main]}"),
         BeforeValidator(_empty_if_nothing),
-        _or_nothing(PullRequestTrigger),
+        _or("null", PullRequestTrigger),
     ] = Field(None, description="A pull request; no value or `{}` means any.")
     command: Annotated[
         list[CommandWord],
@@ -483,7 +493,7 @@ class Triggers(Payload):
         PushTrigger | None,
         _mapping("{branches: [main]}"),
         BeforeValidator(_empty_if_nothing),
-        _or_nothing(PushTrigger),
+        _or("null", PushTrigger),
     ] = Field(None, description="A push; no value or `{}` means to any branch.")
 
     schedule: Annotated[Schedule | None, _mapping('{cron: "0 6 * * *", timezone: Europe/Berlin}')] = Field(
@@ -649,7 +659,7 @@ class ProjectRule(Settings):
     retry: Retry | None = Field(
         None, description="Repeats a failed plan, which changes nothing, as in an order; applies are never repeated."
     )
-    role: Annotated[Roles | None, BeforeValidator(_both_roles), _or_nothing(Roles)] = Field(
+    role: Annotated[Roles | None, BeforeValidator(_both_roles), _or("string", Roles)] = Field(
         None, description="Roles of plans and of applies, or one role for both."
     )
     apply: ApplyRule | None = Field(
@@ -713,3 +723,8 @@ class Configuration(Payload):
     workflows: Annotated[dict[Name, Workflow], _mapping("{name: {plan: […], apply: […]}}")] = Field(
         default_factory=dict, max_length=MAX_JOBS, description="Commands of projects, by the name that projects use."
     )
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the JSON Schema of the file, in which only `pull_request` and `push` may be null."""
+        return super().model_json_schema(*args, **({"schema_generator": _WithoutNull} | options))
