@@ -364,6 +364,12 @@ variable "secret_allow_list" {
     ])
     error_message = "secret_allow_list: a pattern has letters, digits, _ + = , . @ : - and the characters / * ? and ! (first) of patterns; ** must be alone between slashes, as in network/**."
   }
+
+  validation {
+    # The last pattern that matches decides.
+    condition     = alltrue([for patterns in values(var.secret_allow_list) : !startswith(try(patterns[0], ""), "!")])
+    error_message = "secret_allow_list: a list must not begin with an exclusion (!), which excludes nothing there; put it after the patterns that include."
+  }
 }
 
 variable "role_allow_list" {
@@ -388,6 +394,12 @@ variable "role_allow_list" {
       can(regex("^!?(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*)(/(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*))*$", pattern))
     ])
     error_message = "role_allow_list: a pattern has letters, digits, _ + = , . @ : - and the characters / * ? and ! (first) of patterns; ** must be alone between slashes, as in network/**."
+  }
+
+  validation {
+    # The last pattern that matches decides.
+    condition     = alltrue([for patterns in values(var.role_allow_list == null ? {} : var.role_allow_list) : !startswith(try(patterns[0], ""), "!")])
+    error_message = "role_allow_list: a list must not begin with an exclusion (!), which excludes nothing there; put it after the patterns that include."
   }
 }
 
@@ -505,9 +517,9 @@ variable "connections" {
         # No set has an empty range such as z-a, and {a,b} would stand for itself.
         && alltrue([for part in regexall("(?:\\\\.|[^\\\\[])|(\\[[!^]?[^\\]]+\\])", pattern) : can(regexall(replace(coalesce(part[0], "x"), "\\", "\\\\"), ""))])
         && !can(regex("(^|[^\\\\{])\\{[^{}]*,[^{}]*\\}", pattern))
-      ]) && anytrue([for pattern in connection.branches : !startswith(pattern, "!")])
+      ]) && !startswith(try(connection.branches[0], "!"), "!")
     ])
-    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, each [ with its ], no empty range such as [z-a], no {a,b}, at most 255 characters, and not exclusions (!) only; leave branches out for the default branch."
+    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, each [ with its ], no empty range such as [z-a], no {a,b}, at most 255 characters, and not an exclusion (!) first; leave branches out for the default branch."
   }
 
   validation {
@@ -540,10 +552,10 @@ variable "connections" {
         alltrue([for name in connection.require.checks : length(name) >= 1 && length(name) <= 255 && name != "iac-ci" && !startswith(name, "iac-ci/")]),
         connection.require.from == null ? true : length(connection.require.from) > 0 && alltrue([
           for pattern in connection.require.from : can(regex("^!?(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*)(/(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*))*$", pattern))
-        ]) && anytrue([for pattern in connection.require.from : !startswith(pattern, "!")]),
+        ]) && !startswith(try(connection.require.from[0], "!"), "!"),
       ])
     ])
-    error_message = "connections: require has approved with a count of 1 to 20, people (logins, or UUIDs in braces) and teams (organisation/team) without @, at most 50 checks that are not the engine's own, and patterns such as release/* in from."
+    error_message = "connections: require has approved with a count of 1 to 20, people (logins, or UUIDs in braces) and teams (organisation/team) without @, at most 50 checks that are not the engine's own, and patterns such as release/* in from, not an exclusion (!) first."
   }
 
   validation {

@@ -144,6 +144,12 @@ def test_exclusions_alone_are_refused():
         check_something_can_match(["!a", "!b"])
 
 
+def test_an_exclusion_before_what_it_should_exclude_is_refused():
+    with pytest.raises(ValueError, match="begins with an exclusion"):
+        check_something_can_match(["!main", "**"])
+    assert check_something_can_match(["**", "!main", "main"]) == ["**", "!main", "main"]
+
+
 WORDS = st.text("ab/*?.", min_size=1, max_size=10)
 
 

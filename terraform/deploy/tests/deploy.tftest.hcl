@@ -508,6 +508,32 @@ run "patterns_that_are_not_valid_are_refused" {
   expect_failures = [var.secret_allow_list, var.role_allow_list]
 }
 
+run "an_exclusion_before_what_it_should_exclude_is_refused" {
+  command = plan
+
+  variables {
+    secret_allow_list = { api = ["!prod/**", "**"] }
+    role_allow_list   = { api = ["!arn:aws:iam::210987654321:role/prod", "**"] }
+  }
+
+  expect_failures = [var.secret_allow_list, var.role_allow_list]
+}
+
+run "branches_that_begin_with_an_exclusion_are_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/infra"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["!prod", "**"]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
 run "patterns_of_every_kind_are_accepted" {
   command = plan
 

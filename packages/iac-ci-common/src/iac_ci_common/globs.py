@@ -211,7 +211,12 @@ def check_path_pattern(pattern: str) -> str:
 
 
 def check_something_can_match(patterns: list[str]) -> list[str]:
-    """Return patterns if one of them is not an exclusion, else raise ``ValueError``."""
+    """Return patterns if one of them is not an exclusion, and none stands where it excludes nothing.
+
+    Raises ``ValueError`` otherwise.
+    """
     if all(pattern.startswith("!") for pattern in patterns):
         raise ValueError("has exclusions only and matches nothing; add '**' before them")
+    if patterns[0].startswith("!"):
+        raise ValueError("begins with an exclusion, which excludes nothing there: the last match decides")
     return patterns
