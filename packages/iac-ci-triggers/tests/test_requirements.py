@@ -219,6 +219,26 @@ def test_what_is_wrong_in_a_file_is_said_once_and_in_its_own_words(text, require
 
 
 @pytest.mark.parametrize(
+    ("trigger", "named"),
+    [
+        ("schedule: {cron: '0 6 * * *'}", "schedule"),
+        ("push: {branches: [main]}", "push"),
+        ("pull_request:", "pull_request"),
+        ("push:, schedule: {cron: '0 6 * * *'}", "push and schedule"),
+    ],
+)
+def test_requirements_are_for_jobs_that_only_a_command_starts(trigger, named):
+    text = APPLY.replace("{command: apply}", f"{{command: apply, {trigger}}}")
+    job_wide = text.replace("orders:", "require: {approved: 1}, orders:").replace(", require: REQUIRE", "")
+    for content in (text.replace("REQUIRE", "{approved: 1}"), job_wide):
+        with pytest.raises(ConfigurationProblems) as refused:
+            read_configuration(content.encode())
+        problem = f"is for a job that only a command starts; remove {named}, or move it to such a job"
+        assert [found.what for found in refused.value.problems] == [problem]
+    assert read_configuration(text.replace("REQUIRE", "{}").encode())
+
+
+@pytest.mark.parametrize(
     "required", ["{people: [mona, bea], count: 2}", "{people: [mona], teams: [acme/platform], count: 2}", "{count: 3}"]
 )
 def test_what_can_be_met_is_read(required):

@@ -227,11 +227,10 @@ def _require_findings(job: ConfiguredJob) -> Iterator[Found]:
     for path, required in places:
         if required is None:
             continue
-        if not required.is_empty and (job.on.pull_request is not None or job.on.push is not None):
-            yield (
-                path,
-                "is for a job that only a command starts; remove pull_request and push, or move it to such a job",
-            )
+        others = [name for name in ("pull_request", "push", "schedule") if getattr(job.on, name) is not None]
+        if others and not required.is_empty:
+            shown = " and ".join(others)
+            yield path, f"is for a job that only a command starts; remove {shown}, or move it to such a job"
         for where, problem in requirement_findings(required):
             yield (*path, *where), problem
 
