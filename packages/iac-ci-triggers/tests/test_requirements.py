@@ -194,6 +194,7 @@ APPLY = "version: 1\njobs: {apply: {on: {command: apply}, orders: [{name: a, cmd
 PROJECT = "version: 1\nprojects: [{find: '**/main.tf', apply: {require: REQUIRE}}]\n"
 MERGED = "version: 1\njobs: {apply: {on: {command: apply}, orders: [{name: a, cmds: [x], after_merge: REQUIRE}]}}\n"
 KINDS = "must be true, false or a list of patterns of files"
+ANYBODY = "is empty, so that the approval of any writer counts; name people or teams, or leave it out"
 NEVER = "can never be met: {} approvals, and `people` names {}; name more, or a team"
 
 
@@ -206,6 +207,8 @@ NEVER = "can never be met: {} approvals, and `people` names {}; name more, or a 
         (PROJECT, "{undiverged: {a: b}}", "undiverged", KINDS),
         (MERGED, "'yes'", "after_merge", KINDS),
         (MERGED, "['!x']", "after_merge", "has exclusions only and matches nothing; add '**' before them"),
+        (APPLY, "{approved: {people: []}}", "approved.people", ANYBODY),
+        (PROJECT, "{approved: {teams: [], count: 2}}", "approved.teams", ANYBODY),
         (APPLY, "{approved: {people: [mona], count: 2}}", "approved", NEVER.format(2, "1 person")),
         (APPLY, "{approved: {people: [mona, Mona, bea], count: 3}}", "approved", NEVER.format(3, "2 people")),
         (PROJECT, "{approved: {people: [mona], count: 2}}", "approved", NEVER.format(2, "1 person")),
@@ -239,8 +242,9 @@ def test_requirements_are_for_jobs_that_only_a_command_starts(trigger, named):
 
 
 @pytest.mark.parametrize(
-    "required", ["{people: [mona, bea], count: 2}", "{people: [mona], teams: [acme/platform], count: 2}", "{count: 3}"]
-)
+    "required", ["{people: [mona, bea], count: 2}", "{people: [mona], teams: [acme/platform], count: 2}", "{count: 3}",
+                 "{people: [], teams: [acme/platform]}", "{}"]
+)  # fmt: skip
 def test_what_can_be_met_is_read(required):
     assert read_configuration(APPLY.replace("REQUIRE", f"{{approved: {required}}}").encode())
 

@@ -104,6 +104,12 @@ class Approved(Payload):
     )
 
     @property
+    def empty_lists(self) -> list[str]:
+        """Return those of ``people`` and ``teams`` that are written and empty, if nobody is named at all."""
+        named = self.people or self.teams
+        return [] if named else sorted(self.model_fields_set & {"people", "teams"})
+
+    @property
     def impossible(self) -> str | None:
         """Return why so many approvals can never be given, None if they can."""
         people = {name.casefold() for name in self.people}

@@ -237,8 +237,14 @@ def _require_findings(job: ConfiguredJob) -> Iterator[Found]:
 
 def requirement_findings(required: Requirements) -> Iterator[Found]:
     """Yield what can never be met, and texts with templates, which requirements cannot have."""
-    if required.approved is not None and (problem := required.approved.impossible) is not None:
-        yield ("approved",), problem
+    if required.approved is not None:
+        if (problem := required.approved.impossible) is not None:
+            yield ("approved",), problem
+        for name in required.approved.empty_lists:
+            yield (
+                ("approved", name),
+                "is empty, so that the approval of any writer counts; name people or teams, or leave it out",
+            )
     reads = required.undiverged if isinstance(required.undiverged, list) else []
     for name, texts in (("checks", required.checks), ("from", required.from_ or ()), ("undiverged", reads)):
         for number, text in enumerate(texts):
