@@ -63,6 +63,20 @@ def test_an_entry_that_finds_nothing_is_said(entry, shown):
     assert found.remarks == (f"projects[1] finds no folder: {shown}",)
 
 
+@pytest.mark.parametrize(
+    ("entry", "is_hidden"),
+    [
+        ("{folder: live/net, apply: {require: {approved: 2}}}", True),
+        ("{find: 'live/net/*.tf'}", True),
+        ("{folder: live/net, workspace: prod}", False),
+        ("{find: '*/*/*.tf'}", True),
+    ],
+)
+def test_an_entry_behind_one_that_finds_all_of_its_folders_is_said(entry, is_hidden):
+    found = jobs_of(f"{FOUND}  - {entry}\n", "live/net", "other/net")
+    assert any(remark.startswith("projects[1] counts nowhere") for remark in found.remarks) is is_hidden
+
+
 def test_a_status_says_that_no_project_was_found():
     configuration = jobs_of('version: 1\nprojects:\n  - find: "**/Main.tf"\n', "live/net").configuration
     (untouched,) = jobs_for_pull_request(configuration, "main", ["live/net/main.tf"]).untouched

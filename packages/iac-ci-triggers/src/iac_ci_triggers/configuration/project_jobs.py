@@ -135,7 +135,7 @@ def with_project_jobs(
     except PreparationFailed as error:
         raise ConfigurationProblems([Problem("projects", error.message)]) from None
     projects = _named(_combined(configuration.projects, found))
-    remarks = [*_without_folders(configuration.projects, found)]
+    remarks = [*_without_projects(configuration.projects, found, projects)]
     remarks += [remark for project in found.projects for remark in project.remarks] + _order(projects)
     files = {project.name: _own_paths(project, tree) for project in projects}
     orders = {project.name: _Orders(project, projects, files, configuration) for project in projects}
@@ -192,13 +192,16 @@ def _folder(project: FoundProject) -> str:
     return project.folder
 
 
-def _without_folders(rules: Sequence[ProjectRule], found: Found) -> Iterator[str]:
-    """Yield a remark for each entry of ``projects`` that finds nothing."""
+def _without_projects(rules: Sequence[ProjectRule], found: Found, projects: list[_Project]) -> Iterator[str]:
+    """Yield a remark for each entry of ``projects`` that finds nothing, or nothing that no earlier entry has."""
     numbers = {number for project in found.projects for number in project.rules}
+    counting = {id(project.rule) for project in projects}
     for number, rule in enumerate(rules):
+        looked_for = ", ".join(rule.find or [rule.folder or ""])[:200]
         if number not in numbers:
-            looked_for = ", ".join(rule.find or [rule.folder or ""])
-            yield f"projects[{number}] finds no folder: {looked_for[:200]}"
+            yield f"projects[{number}] finds no folder: {looked_for}"
+        elif id(rule) not in counting:
+            yield f"projects[{number}] counts nowhere, because earlier entries find all of its folders: {looked_for}"
 
 
 def _from_root(folder: str) -> str:
