@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,33 @@ REFUSED: Final = {
     name: f"do not store it in a file; set TF_VAR_{name} instead" for name in ("webhook_secret", "page_key")
 }
 
+STAGE: Final = Path(__file__).resolve().parents[1] / "terraform" / "deploy"
+
+
+def _known() -> set[str]:
+    texts = [path.read_text("utf-8") for path in STAGE.glob("*.tf")]
+    return {name for text in texts for name in re.findall(r'^variable "(\w+)"', text, re.MULTILINE)}
+
+
+def _unknown(names: set[str]) -> list[str]:
+    """Return a problem for each name that is no variable of the stage: Terraform only warns and uses its default."""
+    known = _known()
+    meant = {name: get_close_matches(name, known, 1) for name in sorted(names - known)}
+    return [
+        f"{name}: is not a variable of the deploy stage" + (f"; did you mean {near[0]}?" if near else "")
+        for name, near in meant.items()
+    ]
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; exit if a name is in it twice, of which the first would count for nothing."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        sys.exit(f"{', '.join(twice)}: in one object of the file of variables more than once; keep one")
+    return content
+
 
 def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> dict[str, Any]:
     """Return the variables; exit with every problem of the file at once."""
@@ -19,7 +48,7 @@ def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> d
     if path is None:
         return values
     try:
-        content = json.loads(Path(path).read_text("utf-8"))
+        content = json.loads(Path(path).read_text("utf-8"), object_pairs_hook=_each_once)
     except OSError as error:
         sys.exit(f"{path} cannot be read: {error.strerror}")
     except UnicodeDecodeError:
@@ -30,6 +59,7 @@ def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> d
         sys.exit(f"{path} must contain one JSON object")
     problems = [f"{name}: remove it; the script sets it" for name in GIVEN if name in content]
     problems += [f"{name}: {why}" for name, why in REFUSED.items() if name in content]
+    problems += _unknown(content.keys() - REFUSED.keys())
     if problems:
         sys.exit(f"{path}: " + "; ".join(problems))
     return content | values

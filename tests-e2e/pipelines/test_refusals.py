@@ -119,6 +119,8 @@ def test_without_credentials_nothing_happens(operator):
         ("[]", "must contain one JSON object"),
         ("\xff", "is not UTF-8 text"),
         ('{"stack": "x", "webhook_secret": "y"}', "stack: remove it; the script sets it; webhook_secret"),
+        ('{"role_allow_lists": {}}', "is not a variable of the deploy stage; did you mean role_allow_list?"),
+        ('{"role_allow_list": {"*": [], "*": ["**"]}}', "*: in one object of the file of variables more than once"),
     ],
 )
 def test_a_wrong_file_of_variables_is_refused(operator, tmp_path, content, why):
