@@ -11,18 +11,9 @@ import binascii
 import hmac
 import secrets
 import zlib
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StrictBool,
-    StrictStr,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, TypeAdapter, ValidationError, model_validator
 
 from iac_ci_common.capabilities import NO_CONNECTION
 from iac_ci_common.errors import PortFailed
@@ -43,11 +34,6 @@ _CHOICE: Final = secrets.token_bytes(32)
 
 BranchPattern = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(check_pattern)]
 """A pattern in the language of ``.iac-ci.yml``: ``*`` does not match a slash (``globs``)."""
-
-
-def _without_nulls(value: Any) -> Any:
-    """Leave out what Terraform writes as null: an operator's variable that is not set."""
-    return {name: one for name, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
 class Connection(Shape):
@@ -103,7 +89,7 @@ class Connection(Shape):
         description="Generation of the links to pages of runs. Raise it to end all links that were made before.",
     )
 
-    require: Annotated[Requirements | None, BeforeValidator(_without_nulls)] = Field(
+    require: Requirements | None = Field(
         None,
         description="What must hold before a comment starts a job that pull requests do not start by themselves,"
         " besides what the job requires itself. No repository can lower it.",
