@@ -59,6 +59,8 @@ def recording(endpoint: str) -> Iterator[tuple[str, Held]]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Else the body of an answer waits 40 ms for the acknowledgement of its headers.
+        disable_nagle_algorithm = True
 
         def _forward(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)

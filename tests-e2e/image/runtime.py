@@ -40,6 +40,8 @@ class RuntimeApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Else the body of an answer waits 40 ms for the acknowledgement of its headers.
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 if self.path != f"{_VERSION}/invocation/next":

@@ -45,6 +45,8 @@ def request_handler(builds: Builds, token: str) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Else the body of an answer waits 40 ms for the acknowledgement of its headers.
+        disable_nagle_algorithm = True
         timeout = 60
 
         def do_POST(self) -> None:  # the name that http.server calls

@@ -182,6 +182,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     code_host: CodeHostServer
     protocol_version = "HTTP/1.1"
+    # Else the body of an answer waits 40 ms for the acknowledgement of its headers.
+    disable_nagle_algorithm = True
     server_version = "code-host"
     timeout = _SILENT_SECONDS
 
