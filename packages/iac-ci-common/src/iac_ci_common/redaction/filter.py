@@ -3,9 +3,9 @@
 Most printers leave letters and digits as they are, and change, add or drop only what stands between them. So all but
 letters and digits is removed, from the output and from the values, and the rest is searched for a few characters of
 each value: as they are, in base64 (and that in base64 again) at each of the three places at which a byte can begin, and
-in hexadecimal. Line
-breaks, quotes, separators and margins are gone then and make no difference. What has too few letters and digits, and
-what changes those too (dumps, text in which everything is escaped), is looked for in the output itself.
+in hexadecimal. Line breaks, quotes, separators and margins are gone then and make no difference. What has too few
+letters and digits, and what changes those too (dumps, text in which everything is escaped), is looked for in the output
+itself.
 
 A place that is found is only a place to look at: `search.py` decodes it and compares.
 """
@@ -18,6 +18,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -123,13 +124,15 @@ class Filter:
     def __init__(self, texts: Sequence[bytes]) -> None:
         """Prepare to look for ``texts``; a hit names them by their places in this list."""
         bare: dict[_Pattern, list[int]] = {}
+        twice: dict[_Pattern, list[int]] = {}
         whole: dict[_Pattern, list[int]] = {}
         for index, text in enumerate(texts):
             for pattern in _patterns(text):
-                bare.setdefault(pattern, []).append(index)
+                (twice if BASE64_TWICE in pattern.decoders else bare).setdefault(pattern, []).append(index)
             for pattern in _patterns_in_output(text):
                 whole.setdefault(pattern, []).append(index)
-        self._bare = _Database(bare)
+        # One database of all would take Hyperscan ten times as long to compile for a password.
+        self._bare = (_Database(bare), _Database(twice), _wide_shapes())
         self._whole = _Database(whole)
 
     def hits(self, data: bytes) -> list[Hit]:
@@ -137,7 +140,7 @@ class Filter:
         databases = [_shapes(), _decimal_shapes(), self._whole, *([_colour_shapes()] if b"\x1b" in data else [])]
         found = [Hit(end, decoders, values) for database in databases for end, decoders, values in database.scan(data)]
         letters = data.translate(None, _REST)
-        bare = sorted(self._bare.scan(letters) + _wide_shapes().scan(letters), key=_end)
+        bare = sorted(chain.from_iterable(database.scan(letters) for database in self._bare), key=_end)
         if len(bare) > _MANY:
             # All of the data must be examined: the exact offsets make no difference, and take long to compute.
             named = {(decoders, values) for _, decoders, values in bare}
