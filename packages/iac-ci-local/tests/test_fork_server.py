@@ -85,3 +85,19 @@ def test_what_the_fork_server_imports_is_there_and_builds_nothing() -> None:
         "sys.exit(bool(clients._clients) or any(name.endswith('.handler') for name in sys.modules if 'iac_ci' in name))"
     )
     subprocess.run([sys.executable, "-I", "-c", code], env={}, check=True)
+
+
+def test_clients_of_forks_read_no_models_from_files() -> None:
+    code = """
+from iac_ci_local.functions.preloaded_models import SERVICES
+import boto3
+from botocore.loaders import JSONFileLoader
+
+JSONFileLoader._load_file = lambda self, path, *_: print("read", path)
+for name in SERVICES:
+    print(boto3.client(name).meta.service_model.service_name)
+"""
+    variables = {"AWS_DEFAULT_REGION": "eu-west-1"}
+    done = subprocess.run([sys.executable, "-I", "-c", code], env=variables, check=True, capture_output=True, text=True)
+    assert "s3" in done.stdout.splitlines()
+    assert "read" not in done.stdout

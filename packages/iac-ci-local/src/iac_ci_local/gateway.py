@@ -17,6 +17,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
+from iac_ci_local import service_models
 from iac_ci_local.functions import limits
 from iac_ci_local.functions.fork_server import fork_functions
 from iac_ci_local.loopback import is_own_host, is_token
@@ -144,6 +145,7 @@ def guarded(served: App) -> Gateway:
 def main() -> None:
     """Serve MiniStack behind the gateway until the process ends."""
     fork_functions(without=ACCESS_KEY_VARIABLE)
+    service_models.share()
     served = limits.apply()
     answer_repeated_starts()
     server: Any = importlib.import_module("ministack.app")

@@ -1,8 +1,9 @@
 """Starts the processes of functions as forks of one process that has imported what they import.
 
 Runs inside MiniStack's process, which starts a Python of its own for each new environment of a function. Nearly all the
-time of such a start is that of imports. `multiprocessing`'s fork server makes them once for a local cloud. Each
-function still has a process of its own, with its own environment, folder and streams, and builds its own parts.
+time of such a start is that of imports and of reading the models of AWS services. `multiprocessing`'s fork server does
+both once for a local cloud. Each function still has a process of its own, with its own environment, folder and streams,
+and builds its own parts.
 
 On Linux only: elsewhere, libraries of the system may not survive a fork. Nor where the folder of temporary files has so
 long a path that the server's socket has no room for it: functions then start as without this module.
@@ -31,6 +32,7 @@ IMPORTED: Final = (
     *(f"iac_ci_{name}.wiring" for name in ("broker", "init", "orchestrator", "page", "watchdog", "worker")),
     "iac_ci_init.routing",
     "iac_ci_init.tasks",
+    "iac_ci_local.functions.preloaded_models",
 )
 """What the fork server imports. No handler, because a handler builds its parts from its function's environment."""
 
