@@ -1,14 +1,19 @@
 """Settings of every package's tests: how long an example takes says nothing about the code."""
 
+import functools
 import os
 import signal
 from pathlib import Path
 
+import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+# Each session reads the models of its services, and moto makes a session for each test.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would every program that the tests start and interrupt.
