@@ -4,4 +4,4 @@ from offline.provider.schema import load
 from offline.provider.serve import serve
 from offline.provider.servicer import Servicer
 
-serve(Servicer(load()))
+serve(Servicer(load))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from tf.gen import tfplugin_pb2 as pb
 from tf.gen import tfplugin_pb2_grpc as rpc
@@ -13,22 +14,33 @@ from offline.provider.invented import looked_up, made_by_aws
 from offline.provider.schema import Attribute, Block, Schema
 from offline.provider.values import UNKNOWN, change, decode, empty, encode, is_open, without_write_only
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _NESTING: Final = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
 # ``bool write_only = 11`` of Schema.Attribute, as it is on the wire: the package's protocol is older than that field,
 # and protobuf passes fields on that it does not know.
 _WRITE_ONLY: Final = b"\x58\x01"
+# As the real provider: Terraform starts a provider several times, and asks the first process alone for its schema.
+_CAPABILITIES: Final = pb.ServerCapabilities(get_provider_schema_optional=True)
 
 
 class Servicer(rpc.ProviderServicer):
     """Calls no cloud: a plan leaves open what AWS would find, an apply makes it up, a data source has constants."""
 
-    def __init__(self, schema: Schema) -> None:
-        self._schema = schema
+    def __init__(self, load: Callable[[], Schema]) -> None:
+        """``load`` returns the schema; it is called at the first call that needs it."""
+        self._load = load
+
+    @cached_property
+    def _schema(self) -> Schema:
+        return self._load()
 
     def GetMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's names
         return pb.GetMetadata.Response(
             resources=[pb.GetMetadata.ResourceMetadata(type_name=name) for name in self._schema.resources],
             data_sources=[pb.GetMetadata.DataSourceMetadata(type_name=name) for name in self._schema.data],
+            server_capabilities=_CAPABILITIES,
         )
 
     def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -36,6 +48,7 @@ class Servicer(rpc.ProviderServicer):
             provider=_schema_message(self._schema.provider),
             resource_schemas={name: _schema_message(block) for name, block in self._schema.resources.items()},
             data_source_schemas={name: _schema_message(block) for name, block in self._schema.data.items()},
+            server_capabilities=_CAPABILITIES,
         )
 
     def ValidateProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
