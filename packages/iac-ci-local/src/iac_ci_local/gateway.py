@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import re
+import sys
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
@@ -142,10 +143,20 @@ def guarded(served: App) -> Gateway:
     return Gateway(served, port=port, access_key=key, registry=registry, pages=page_throttle())
 
 
+def _hide_docker() -> None:
+    """Let MiniStack find no client of Docker's.
+
+    When it starts and ends it removes all containers with its label, also those of another MiniStack of this user.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules["docker"] = None
+
+
 def main() -> None:
     """Serve MiniStack behind the gateway until the process ends."""
     fork_functions(without=ACCESS_KEY_VARIABLE)
     service_models.share()
+    _hide_docker()
     served = limits.apply()
     answer_repeated_starts()
     server: Any = importlib.import_module("ministack.app")
