@@ -47,7 +47,7 @@ def members(work: Path, stack: str, region: str, bucket: str) -> dict[str, bytes
         for path in sorted((work / stage).rglob("*")):
             name = path.relative_to(work)
             unneeded = ".terraform" in name.parts
-            state = path.name.startswith("terraform.tfstate") and stage != "bootstrap"
+            state = ".tfstate" in path.name and stage != "bootstrap"
             if path.is_file() and not unneeded and not state:
                 found[name.as_posix()] = path.read_bytes()
     found["teardown"] = (SCRIPTS / "teardown").read_bytes()

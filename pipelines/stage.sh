@@ -12,9 +12,10 @@ stage_folder() {
 lay_out() {
   local stage="$1" folder
   folder="$(stage_folder "$stage")"
+  check_left_state "$stage"
   mkdir -p "$folder" "$work/$stage"
-  # Keep Terraform's own files: its providers, their hashes, and the state of bootstrap.
-  find "$folder" -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name 'terraform.tfstate*' -exec rm -rf {} +
+  # Keep Terraform's own files: its providers, their hashes, the state of bootstrap, and a state that was not stored.
+  find "$folder" -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name 'terraform.tfstate*' ! -name errored.tfstate -exec rm -rf {} +
   (cd "$root/terraform/$stage" && find . -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name tests -exec cp -R {} "$folder/" \;)
   (umask 077 && printf '%s\n' "$2" >"$folder/terraform.tfvars.json")
   # A plan is made with the providers of the deployed stage.
@@ -64,6 +65,35 @@ terraform_in() {
   TF_IN_AUTOMATION=1 TF_INPUT=0 TF_DATA_DIR="$work/$stage/.terraform" terraform -chdir="$(stage_folder "$stage")" "$@"
 }
 
+# Where Terraform writes a state that it could not store in the bucket, because the credentials have expired for example.
+left_state() { printf '%s' "$work/$1/errored.tfstate"; }
+
+# Refuses a state of another account or region that was not stored. With --plan, says that the plan does not know it.
+check_left_state() {
+  local left
+  left="$(left_state "$1")"
+  if [ "$1" = bootstrap ] || [ ! -f "$left" ]; then return; fi
+  if [ -n "$plan_only" ]; then
+    say "$left is a state that an earlier run could not store. The plan does not know what it has; without --plan, it is stored first."
+  elif ! grep -qsF "\"$state_bucket\"" "$work/$1/backend.hcl"; then
+    say "$script: $left is a state that could not be stored, and of another state bucket than $state_bucket. Run this with the account and region of that state first. Nothing was changed."
+    exit 2
+  fi
+}
+
+# Stores such a state. Terraform refuses one that is older than the stored one, or of other resources.
+store_left_state() {
+  local left
+  left="$(left_state "$1")"
+  if [ "$1" = bootstrap ] || [ -n "$plan_only" ] || [ ! -f "$left" ]; then return; fi
+  terraform_in "$1" state push "$left" >&2 || {
+    say "$script: the state of an earlier run, $left, could not be stored; nothing else was changed. See \"If a deployment stops half way\" in docs/deploy.md."
+    exit 1
+  }
+  rm -f "$left"
+  say "Stored the state that an earlier run could not store."
+}
+
 # Runs `terraform init`. With --plan and without a state bucket, the plan starts from an empty state.
 initialise() {
   local stage="$1"
@@ -71,6 +101,7 @@ initialise() {
     terraform_in bootstrap init -no-color >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
   elif state_bucket_exists; then
     terraform_in "$stage" init -no-color -reconfigure -backend-config=backend.hcl >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
+    store_left_state "$stage"
   elif [ -n "$plan_only" ]; then
     say "The state bucket $state_bucket does not exist yet: the plan of $stage starts from an empty state."
     printf 'terraform {\n  backend "local" {\n    path = "planned-from-nothing.tfstate"\n  }\n}\n' >"$(stage_folder "$stage")/no_backend_override.tf"
@@ -110,7 +141,12 @@ plan_or_apply() {
   [ "$code" -ne 0 ] || [ -z "$plan_only" ] || [ "$stage" != deploy ] || show_cost "$plan_folder/plan"
   remove_plan
   if [ "$code" -ne 0 ]; then
-    say "$script: Terraform failed in $stage. The state has everything that it created; it is safe to run this again."
+    if [ "$stage" != bootstrap ] && [ -f "$(left_state "$stage")" ]; then
+      say "$script: Terraform failed in $stage and could not store the state; it is in $(left_state "$stage"). Run this again in this checkout: it stores the state first."
+    else
+      say "$script: Terraform failed in $stage. The state has everything that it created; it is safe to run this again."
+    fi
+    say "If a lock of the state stayed, see \"If a deployment stops half way\" in docs/deploy.md."
     exit 1
   fi
 }

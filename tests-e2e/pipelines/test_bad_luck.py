@@ -35,7 +35,12 @@ case "$*" in
   "version -json") printf '{"terraform_version": "1.11.4"}' ;;
   *" init "*) ;;
   *" plan "*) cat "${1#-chdir=}/terraform.tfstate" >"$SEEN" 2>/dev/null; $AT_PLAN; exit $PLANNED ;;
-  *" apply "*) printf '{"serial": 2}' >"${1#-chdir=}/terraform.tfstate"; exit $APPLIED ;;
+  *" apply "*)
+    printf '{"serial": 2}' >"${1#-chdir=}/terraform.tfstate"
+    [ -z "$LEFT" ] || printf '%s' "$LEFT" >"${1#-chdir=}/errored.tfstate"
+    exit $APPLIED
+    ;;
+  *" state push "*) [ "$PUSHED" = 0 ] || exit "$PUSHED"; cp "$4" "$SEEN" ;;
   *" destroy "*) [ -z "$ERRORED" ] || { touch "${1#-chdir=}/errored.tfstate"; exit 1; } ;;
   *" state list") printf "$LISTED"; [ -z "$LIST_ERROR" ] || { echo "$LIST_ERROR" >&2; exit 1; } ;;
 esac
@@ -72,6 +77,8 @@ class Desk:
             "LIST_ERROR": "",
             "AT_PLAN": ":",
             "ERRORED": "",
+            "LEFT": "",
+            "PUSHED": "0",
         }
         given |= {"STORE": "0", "STORED": str(self.stored), "SEEN": str(self.seen), "CALLS": str(self.calls)}
         given |= {"IAC_CI_STACK": "acme", "AWS_REGION": "eu-west-1", "TMPDIR": str(self.temporary)}
@@ -229,6 +236,37 @@ def test_a_state_that_terraform_could_not_store_stays(desk):
     (kept,) = desk.temporary.rglob("errored.tfstate")
     assert str(kept) in done.stderr
     assert "terraform state push" in done.stderr
+
+
+def test_a_state_that_a_deployment_could_not_store_is_stored_by_the_next(desk):
+    """Credentials end during an apply: Terraform leaves the state beside the stage, and the bucket has an old one."""
+    left = desk.work / "ecr/errored.tfstate"
+    done = desk.script("ecr", APPLIED="1", LEFT="made by the first")
+    assert (done.returncode, f"it is in {left}" in done.stderr) == (1, True), done.stderr
+    assert "The state has everything" not in done.stderr
+    planned = desk.script("ecr", "--plan")
+    assert (planned.returncode, left.read_text()) == (0, "made by the first")
+    assert "The plan does not know" in planned.stderr
+    refused = desk.script("ecr", PUSHED="1")
+    assert (refused.returncode, left.read_text()) == (1, "made by the first")
+    assert "nothing else was changed" in refused.stderr
+    assert desk.calls.read_text().splitlines()[-1] == f"-chdir={desk.work}/ecr state push {left}"
+    desk.calls.write_text("")
+    done = desk.script("ecr", PLANNED="0")
+    assert (done.returncode, left.exists()) == (0, False), done.stderr
+    calls = desk.calls.read_text()
+    assert calls.index(" state push ") < calls.index(" plan ")
+
+
+def test_a_state_of_another_region_that_was_not_stored_is_not_stored_here(desk):
+    left = desk.work / "ecr/errored.tfstate"
+    assert desk.script("ecr", AWS_REGION="eu-north-1", APPLIED="1", LEFT="of the other").returncode == 1
+    done = desk.script("ecr")
+    assert (done.returncode, left.read_text()) == (2, "of the other")
+    assert f"another state bucket than {BUCKET}" in done.stderr
+    assert "push" not in desk.calls.read_text()
+    assert desk.script("ecr", AWS_REGION="eu-north-1").returncode == 0
+    assert not left.exists()
 
 
 def test_paths_begin_in_the_folder_in_which_the_script_is_called(desk):
