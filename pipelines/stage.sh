@@ -2,6 +2,9 @@
 # Copies one Terraform stage to .build/<stack>/<stage> with its generated backend and variables and runs it there, so that
 # the source tree does not change. Scripts source this file after settings.sh.
 
+# Of the operator's own work: another workspace has another state, and stages that share a folder of data share a backend.
+unset TF_WORKSPACE TF_DATA_DIR
+
 # Prints the folder of a stage. Another one is planned with --plan: pipelines/archive packs what was deployed. That of
 # bootstrap holds a state, which both need.
 stage_folder() {

@@ -31,6 +31,7 @@ esac
 """
 TERRAFORM = """
 echo "$*" >>"$CALLS"
+echo "${TF_WORKSPACE:-} ${TF_DATA_DIR:-}" >>"$CALLS.variables"
 case "$*" in
   "version -json") printf '{"terraform_version": "1.11.4"}' ;;
   *" init "*) ;;
@@ -267,6 +268,25 @@ def test_a_state_of_another_region_that_was_not_stored_is_not_stored_here(desk):
     assert "push" not in desk.calls.read_text()
     assert desk.script("ecr", AWS_REGION="eu-north-1").returncode == 0
     assert not left.exists()
+
+
+@pytest.mark.parametrize("script", ["bootstrap", "ecr", "teardown"])
+def test_the_operators_own_workspace_and_folder_of_data_change_nothing(desk, script):
+    """With one folder of data for all stages, a teardown would destroy the stage whose backend came last, twice."""
+    folder = desk.folder / "alone"
+    with zipfile.ZipFile(desk.archive(BUCKET)) as archive:
+        archive.extractall(folder)
+    own = {"TF_WORKSPACE": "production", "TF_DATA_DIR": "/shared", "LISTED": "aws_x.y"}
+    if script == "teardown":
+        done = desk.run(folder / "teardown", "--yes", "--with-open-runs", **own)
+    else:
+        done = desk.script(script, **own)
+    assert done.returncode == 0, done.stderr
+    seen = Path(f"{desk.calls}.variables").read_text().splitlines()
+    # What only reads the version of Terraform has no stage.
+    stages = [line for line, call in zip(seen, desk.calls.read_text().splitlines(), strict=True) if "chdir" in call]
+    assert stages
+    assert all("production" not in line and "/shared" not in line for line in stages)
 
 
 def test_paths_begin_in_the_folder_in_which_the_script_is_called(desk):
