@@ -48,7 +48,7 @@ def warnings(variables: dict[str, Any], outputs: dict[str, Any] | None) -> list[
 
 
 def _narrowed(variables: dict[str, Any]) -> list[str]:
-    patterns = {pattern for entry in variables.get(SECRETS, {}).values() for pattern in entry}
+    patterns = {pattern for entry in (variables.get(SECRETS) or {}).values() for pattern in entry}
     return sorted(pattern for pattern in patterns if "*" in pattern and "**" not in pattern and pattern != "*")
 
 

@@ -6,6 +6,7 @@ It changes nothing. What AWS does not answer stays unknown and stops nothing: `p
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,17 @@ WITHOUT_RECURSION_SETTING: Final = ("us-gov-east-1", "us-gov-west-1", "mx-centra
 """Regions in which Lambda does not detect recursive loops, so that there is nothing to allow. terraform/deploy/stack.tf
 has the same list."""
 
+_FROM_ENVIRONMENT: Final = (
+    "architecture",
+    "build_compute_type",
+    "build_concurrency",
+    "manage_api_gateway_account",
+    "max_parallel",
+    "page_concurrency",
+    "worker_concurrency",
+)
+"""Variables that are judged and that the operator may also set as TF_VAR_…"""
+
 _SERVICES: Final = (
     "apigateway",
     "codebuild",
@@ -54,8 +66,10 @@ class Facts:
     """What AWS answered; None where it did not answer."""
 
     concurrent_executions: int | None = None
+    reserved_by_others: int = 0
     concurrent_builds: int | None = None
     builds_quota_code: str | None = None
+    sizes_without_builds: tuple[str, ...] = ()
     api_role: str | None = None
     api_role_known: bool = False
     missing_services: tuple[str, ...] = ()
@@ -88,28 +102,41 @@ def judge(facts: Facts, variables: dict[str, Any]) -> Report:
     return report
 
 
+def _number(variables: dict[str, Any], name: str) -> int | None:
+    """Return a variable that is a number, also as text, which Terraform accepts; None for what it refuses itself."""
+    try:
+        return int(variables[name])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def _judge_functions(facts: Facts, variables: dict[str, Any], report: Report) -> None:
     limit = facts.concurrent_executions
     if limit is None:
         return
-    # Half of the limit: the endpoint, the orchestrator, the watchdog and the broker need the rest.
-    fits = max(1, min(DEFAULT_PARALLEL, limit // 2))
-    chosen = variables.get("max_parallel")
+    shared = limit - facts.reserved_by_others
+    runs = f"Lambda runs {limit} functions at once"
+    if facts.reserved_by_others:
+        runs += f", {facts.reserved_by_others} of them reserved for functions outside of this stack"
+    # Half of what is shared: the endpoint, the orchestrator, the watchdog and the broker need the rest.
+    fits = max(1, min(DEFAULT_PARALLEL, shared // 2))
+    chosen = _number(variables, "max_parallel")
     if chosen is None:
         report.derived["max_parallel"] = fits
-        report.fine.append(f"Lambda runs {limit} functions at once: max_parallel is {fits}")
+        report.fine.append(f"{runs}: max_parallel is {fits}")
     elif chosen > fits:
         report.remarks.append(
-            f"Lambda runs {limit} functions at once, and max_parallel is {chosen}: a run can keep the endpoint waiting;"
-            f" {fits} or fewer leave room"
+            f"{runs}, and max_parallel is {chosen}: a run can keep the endpoint waiting; {fits} or fewer leave room"
         )
     else:
-        report.fine.append(f"Lambda runs {limit} functions at once, enough for max_parallel {chosen}")
-    reserved = variables.get("worker_concurrency")
-    if reserved is not None and limit - reserved < KEPT_UNRESERVED:
+        report.fine.append(f"{runs}, enough for max_parallel {chosen}")
+    reserved = {name: _number(variables, name) or 0 for name in ("worker_concurrency", "page_concurrency")}
+    reserved = {name: number for name, number in reserved.items() if number > 0}
+    if reserved and shared - sum(reserved.values()) < KEPT_UNRESERVED:
+        names = " and ".join(f"{name} {number}" for name, number in reserved.items())
         report.problems.append(
-            f"worker_concurrency {reserved} cannot be reserved: Lambda runs {limit} functions at once and keeps"
-            f" {KEPT_UNRESERVED} unreserved. Remove the variable, or have the quota raised"
+            f"{names} cannot be reserved: {runs} and keeps {KEPT_UNRESERVED} unreserved. Lower or remove the"
+            f" {'variable' if len(reserved) == 1 else 'variables'}, or have the quota raised"
         )
     if limit < KEPT_UNRESERVED:
         report.remarks.append(
@@ -132,7 +159,11 @@ def _judge_builds(facts: Facts, variables: dict[str, Any], report: Report) -> No
         report.remarks.append(f"CodeBuild runs one build at once; further orders wait ({raise_it})")
     else:
         report.fine.append(f"CodeBuild runs {limit} builds at once")
-    chosen = variables.get("build_concurrency")
+    report.remarks.extend(
+        f"CodeBuild runs no build of the order size {size} in this account: its orders wait until the quota is raised"
+        for size in facts.sizes_without_builds
+    )
+    chosen = _number(variables, "build_concurrency")
     if chosen is not None and chosen > limit:
         report.problems.append(
             f"build_concurrency {chosen} is more than the {limit} builds that CodeBuild runs at once in this account,"
@@ -150,7 +181,7 @@ def _judge_api_role(facts: Facts, variables: dict[str, Any], report: Report) -> 
             "API Gateway's account role is this stack's to set" if not name else f"{own} is API Gateway's"
         )
         return
-    if variables.get("manage_api_gateway_account"):
+    if variables.get("manage_api_gateway_account") in {True, "true"}:
         report.problems.append(
             f"API Gateway of this account and region has the role {facts.api_role}, which other APIs use for their"
             " logs, and manage_api_gateway_account would replace it. Remove the variable"
@@ -181,7 +212,7 @@ def read_facts(variables: dict[str, Any], *, rights: bool) -> Facts:
             message = aws_message(error)
             unknown.append(f"{subject} ({message[0] if message else type(error).__name__})")
 
-    ask("how many functions Lambda runs at once", lambda: _functions(region))
+    ask("how many functions Lambda runs at once", lambda: _functions(region, variables["stack"]))
     ask("how many builds CodeBuild runs at once", lambda: _builds(region, variables))
     ask("the role of API Gateway", lambda: _api_role(region))
     if rights:
@@ -193,21 +224,43 @@ def _client(service: str, region: str) -> Any:
     return boto3.client(service, region_name=region, config=Config(connect_timeout=5, read_timeout=20))
 
 
-def _functions(region: str) -> dict[str, Any]:
-    limits = _client("lambda", region).get_account_settings()["AccountLimit"]
-    return {"concurrent_executions": int(limits["ConcurrentExecutions"])}
+def _functions(region: str, stack: str) -> dict[str, Any]:
+    functions = _client("lambda", region)
+    limits = functions.get_account_settings()["AccountLimit"]
+    limit = int(limits["ConcurrentExecutions"])
+    shared = int(limits.get("UnreservedConcurrentExecutions", limit))
+    if shared < limit:
+        shared += sum(_reserved_by(functions, f"{stack}-{name}") for name in ("worker", "page"))
+    return {"concurrent_executions": limit, "reserved_by_others": max(0, limit - shared)}
+
+
+def _reserved_by(functions: Any, name: str) -> int:
+    """Return the concurrency that a function reserves; 0 if it does not exist yet."""
+    try:
+        return int(functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions", 0))
+    except functions.exceptions.ResourceNotFoundException:
+        return 0
 
 
 def _builds(region: str, variables: dict[str, Any]) -> dict[str, Any]:
-    machine = (variables.get("build_compute_type") or "BUILD_GENERAL1_SMALL").removeprefix("BUILD_GENERAL1_")
-    size = machine if machine.startswith("2") else machine.capitalize()
-    kind = f"{'ARM' if variables.get('architecture') == 'arm64' else 'Linux'}/{size}"
-    wanted = f"concurrently running builds for {kind} environment".lower()
     pages = _client("service-quotas", region).get_paginator("list_service_quotas").paginate(ServiceCode="codebuild")
-    for quota in (quota for page in pages for quota in page["Quotas"]):
-        if quota["QuotaName"].lower() == wanted:
-            return {"concurrent_builds": int(quota["Value"]), "builds_quota_code": quota["QuotaCode"]}
-    raise KeyError(wanted)
+    quotas = {quota["QuotaName"].lower(): quota for page in pages for quota in page["Quotas"]}
+    kind = "ARM" if variables.get("architecture") == "arm64" else "Linux"
+
+    def name(compute_type: str) -> str:
+        machine = compute_type.removeprefix("BUILD_GENERAL1_")
+        size = machine if machine.startswith("2") else machine.capitalize()
+        return f"concurrently running builds for {kind}/{size} environment".lower()
+
+    own = quotas[name(variables.get("build_compute_type") or "BUILD_GENERAL1_SMALL")]
+    sizes = variables.get("order_sizes")
+    named = sizes.items() if isinstance(sizes, dict) else ()
+    missing = tuple(size for size, machine in named if quotas.get(name(str(machine)), {}).get("Value") == 0)
+    return {
+        "concurrent_builds": int(own["Value"]),
+        "builds_quota_code": own["QuotaCode"],
+        "sizes_without_builds": missing,
+    }
 
 
 def _api_role(region: str) -> dict[str, Any]:
@@ -238,7 +291,10 @@ def main() -> None:
     """Read the variables on standard input and print them with what follows; ``--check`` prints all findings."""
     whole = "--check" in sys.argv[1:]
     variables: dict[str, Any] = json.load(sys.stdin)
-    report = judge(read_facts(variables, rights=whole), variables)
+    # The file comes before the environment, as with Terraform.
+    known = {name: os.environ[f"TF_VAR_{name}"] for name in _FROM_ENVIRONMENT if os.environ.get(f"TF_VAR_{name}")}
+    known |= variables
+    report = judge(read_facts(known, rights=whole), known)
     if whole:
         sys.stderr.writelines(f"  fine     {line}\n" for line in report.fine)
     if whole or report.problems:
@@ -246,7 +302,8 @@ def main() -> None:
     sys.stderr.writelines(f"  problem  {line}\n" for line in report.problems)
     if report.problems:
         sys.exit(WRONG)
-    sys.stdout.write(json.dumps(report.derived | variables, indent=2, sort_keys=True) + "\n")
+    # A variable with a value is never derived, and null is none.
+    sys.stdout.write(json.dumps(variables | report.derived, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -11,7 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "pipelines"))
@@ -31,6 +34,64 @@ def test_max_parallel_leaves_half_of_the_functions_to_the_engine(limit, derived)
     assert report.problems == []
 
 
+def test_what_is_reserved_for_others_is_not_there_for_the_stack():
+    assert judge(Facts(concurrent_executions=1000, reserved_by_others=900), VARIABLES).derived == {"max_parallel": 50}
+
+
+@pytest.mark.parametrize(
+    ("file", "environment", "max_parallel"),
+    [
+        ({}, {}, 5),
+        ({"max_parallel": 3}, {"TF_VAR_max_parallel": "4"}, 3),
+        ({"max_parallel": "3"}, {}, "3"),
+        ({"max_parallel": None}, {}, 5),
+        ({}, {"TF_VAR_max_parallel": "4"}, None),
+        ({}, {"TF_VAR_max_parallel": ""}, 5),
+    ],
+)
+def test_a_variable_of_the_environment_is_not_derived(monkeypatch, capsys, file, environment, max_parallel):
+    """A value in the file of variables would come before it."""
+    monkeypatch.setattr(preflight, "read_facts", lambda *_, **__: Facts(concurrent_executions=10))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(VARIABLES | file)))
+    monkeypatch.setattr(sys, "argv", ["preflight.py"])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    preflight.main()
+    assert json.loads(capsys.readouterr().out).get("max_parallel") == max_parallel
+
+
+@pytest.mark.parametrize(
+    ("limits", "own", "reserved_by_others"),
+    [
+        ({"ConcurrentExecutions": 1000}, {}, 0),
+        ({"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}, {}, 0),
+        ({"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 100}, {}, 900),
+        ({"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 100}, {"acme-worker": 200}, 700),
+        (
+            {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 700},
+            {"acme-worker": 200, "acme-page": 100},
+            0,
+        ),
+    ],
+)
+def test_what_the_stack_reserves_itself_is_not_of_others(monkeypatch, limits, own, reserved_by_others):
+    functions = boto3.client("lambda", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(functions) as answers:
+        answers.add_response("get_account_settings", {"AccountLimit": limits})
+        if limits.get("UnreservedConcurrentExecutions", 1000) < 1000:
+            for name in ("acme-worker", "acme-page"):
+                asked = {"FunctionName": name}
+                if name in own:
+                    reserved = {"ReservedConcurrentExecutions": own[name]}
+                    answers.add_response("get_function_concurrency", reserved, asked)
+                else:
+                    missing = "ResourceNotFoundException"
+                    answers.add_client_error("get_function_concurrency", missing, expected_params=asked)
+        monkeypatch.setattr(preflight, "_client", lambda *_: functions)
+        assert preflight._functions("eu-central-1", "acme")["reserved_by_others"] == reserved_by_others
+        answers.assert_no_pending_responses()
+
+
 def test_what_the_operator_set_stays():
     report = judge(Facts(concurrent_executions=10), {**VARIABLES, "max_parallel": 40})
     assert report.derived == {}
@@ -42,6 +103,18 @@ def test_what_the_operator_set_stays():
     [
         (Facts(concurrent_executions=10), {"worker_concurrency": 5}, "worker_concurrency 5 cannot be reserved"),
         (Facts(concurrent_executions=150), {"worker_concurrency": 51}, "keeps 100 unreserved"),
+        (Facts(concurrent_executions=150), {"worker_concurrency": "51"}, "keeps 100 unreserved"),
+        (Facts(concurrent_executions=10), {"page_concurrency": 1}, "page_concurrency 1 cannot be reserved"),
+        (
+            Facts(concurrent_executions=1000),
+            {"worker_concurrency": 850, "page_concurrency": 60},
+            "worker_concurrency 850 and page_concurrency 60 cannot be reserved",
+        ),
+        (
+            Facts(concurrent_executions=1000, reserved_by_others=850),
+            {"worker_concurrency": 60},
+            "850 of them reserved for functions outside of this stack and keeps 100 unreserved",
+        ),
         (Facts(concurrent_builds=1, builds_quota_code="L-1"), {"build_concurrency": 2}, "build_concurrency 2 is more"),
         (
             Facts(api_role="arn:aws:iam::1:role/other-api-logs", api_role_known=True),
@@ -61,6 +134,14 @@ def test_what_cannot_work_is_a_problem(facts, more, problem):
     ("facts", "more"),
     [
         (Facts(concurrent_executions=150), {"worker_concurrency": 50}),
+        (Facts(concurrent_executions=10), {"page_concurrency": 0}),
+        (Facts(concurrent_executions=1000, reserved_by_others=850), {"worker_concurrency": 50}),
+        # Terraform refuses it and says why.
+        (Facts(concurrent_executions=10), {"worker_concurrency": "many", "max_parallel": [1]}),
+        (
+            Facts(api_role="arn:aws:iam::1:role/other-api-logs", api_role_known=True),
+            {"manage_api_gateway_account": "false"},
+        ),
         (Facts(concurrent_builds=2, builds_quota_code="L-1"), {"build_concurrency": 2}),
         (Facts(missing_rights=()), {}),
         (Facts(), {"worker_concurrency": 5, "build_concurrency": 9}),
@@ -242,10 +323,13 @@ def test_an_account_of_the_smallest_quotas_gets_a_stack_that_fits_it(check):
 @pytest.mark.local_cloud
 def test_the_quota_is_that_of_the_machine_of_builds(operator, account, tmp_path):
     variables = tmp_path / "variables.json"
-    variables.write_text('{"build_compute_type": "BUILD_GENERAL1_2XLARGE"}')
+    sizes = {"huge": "BUILD_GENERAL1_2XLARGE", "small": "BUILD_GENERAL1_SMALL", "unknown": "BUILD_GENERAL1_LARGE"}
+    variables.write_text(json.dumps({"build_compute_type": "BUILD_GENERAL1_2XLARGE", "order_sizes": sizes}))
     environment = {"AWS_ENDPOINT_URL": account[0], "IAC_CI_VARIABLES": str(variables), "IAC_CI_IMAGE": ""}
     done = operator.run("deploy", "--check", "--region", "eu-central-1", **environment)
     assert "Service Quotas, CodeBuild, L-2XL" in done.stderr
+    assert "remark   CodeBuild runs no build of the order size huge in this account" in done.stderr
+    assert "order size unknown" not in done.stderr
 
 
 @pytest.mark.local_cloud
