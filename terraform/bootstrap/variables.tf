@@ -2,6 +2,7 @@ variable "stack" {
   description = "Name of the stack. Every resource's name begins with it, so that one account can have several stacks."
   type        = string
   default     = "iac-ci"
+  nullable    = false
 
   validation {
     # The longest name with it is a bucket's, <stack>-internal-<12 digits>-<region>, of at most 63 characters.
@@ -19,6 +20,7 @@ variable "stack" {
 variable "region" {
   description = "AWS region of the stack."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
@@ -42,6 +44,7 @@ variable "tags" {
   description = "Tags on every resource, in addition to iac-ci:stack."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:")])
@@ -62,6 +65,7 @@ variable "old_state_days" {
   description = "Days after which replaced versions of a state are removed. The newest version is never removed."
   type        = number
   default     = 365
+  nullable    = false
 
   validation {
     condition     = var.old_state_days >= 30 && floor(var.old_state_days) == var.old_state_days

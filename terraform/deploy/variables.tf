@@ -2,6 +2,7 @@ variable "stack" {
   description = "Name of the stack. Every resource's name begins with it, so that one account can have several stacks."
   type        = string
   default     = "iac-ci"
+  nullable    = false
 
   validation {
     # The longest name with it is a bucket's, <stack>-internal-<12 digits>-<region>, of at most 63 characters.
@@ -19,6 +20,7 @@ variable "stack" {
 variable "region" {
   description = "AWS region of the stack."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
@@ -42,6 +44,7 @@ variable "tags" {
   description = "Tags on every resource, in addition to iac-ci:stack."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:")])
@@ -61,6 +64,7 @@ variable "tags" {
 variable "image_uri" {
   description = "The image of every function and of the CodeBuild project, by digest: <repository>@sha256:<64 hex digits>."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[^@:/]+(:[0-9]+)?/[^@:]+@sha256:[0-9a-f]{64}$", var.image_uri)) && length(var.image_uri) <= 400
@@ -72,6 +76,7 @@ variable "architecture" {
   description = "Instruction set that the image was built for: x86_64 or arm64."
   type        = string
   default     = "x86_64"
+  nullable    = false
 
   validation {
     condition     = contains(["x86_64", "arm64"], var.architecture)
@@ -83,6 +88,7 @@ variable "log_level" {
   description = "Lowest level that the functions log: DEBUG, INFO or WARNING. The alarm for stuck runs counts warnings."
   type        = string
   default     = "INFO"
+  nullable    = false
 
   validation {
     condition     = contains(["DEBUG", "INFO", "WARNING"], var.log_level)
@@ -94,6 +100,7 @@ variable "log_retention_days" {
   description = "Retention of the log groups, in days."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
@@ -105,6 +112,7 @@ variable "log_days" {
   description = "How long the results and logs of orders are kept, in days; a short log is in its result."
   type        = number
   default     = 14
+  nullable    = false
 
   validation {
     condition     = var.log_days >= 1 && var.log_days <= 3650 && floor(var.log_days) == var.log_days
@@ -116,6 +124,7 @@ variable "plan_days" {
   description = "How long the sealed files of orders are kept, in days: saved plans, and what failed orders leave."
   type        = number
   default     = 14
+  nullable    = false
 
   validation {
     condition     = var.plan_days >= 1 && var.plan_days <= 365 && floor(var.plan_days) == var.plan_days
@@ -127,12 +136,14 @@ variable "dashboard" {
   description = "Have the functions write metrics, and show them on a CloudWatch dashboard; docs/operations.md describes it. Seven metrics and, after the first three of an account, the dashboard are billed each month."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "max_parallel" {
   description = "Maximum number of open orders of one run."
   type        = number
   default     = 100
+  nullable    = false
 
   validation {
     condition     = var.max_parallel >= 1 && var.max_parallel <= 1000 && floor(var.max_parallel) == var.max_parallel
@@ -223,6 +234,7 @@ variable "order_sizes" {
   description = "Sizes that orders may name, each with the CodeBuild compute type of its builds, like { large = \"BUILD_GENERAL1_LARGE\" }. Orders that name one run on CodeBuild."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition = length(var.order_sizes) <= 10 && alltrue([
@@ -237,6 +249,7 @@ variable "tool_sources" {
   description = "Mirrors of terraform, opentofu and terragrunt, in place of their publishers: address (https) of a copy of the publisher's files with index.json and key.asc, and fingerprint of the key that signed the checksums (null: the publisher's). Terragrunt needs one, since its publisher names no fingerprint."
   type        = map(object({ address = string, fingerprint = optional(string) }))
   default     = {}
+  nullable    = false
 
   validation {
     condition = alltrue([
@@ -288,6 +301,7 @@ variable "page_key_version" {
   description = "Raise it to replace the page key with page_key: every link and every open page ends."
   type        = number
   default     = 1
+  nullable    = false
 
   validation {
     condition     = var.page_key_version >= 1 && floor(var.page_key_version) == var.page_key_version
@@ -299,6 +313,7 @@ variable "webhook_secret_version" {
   description = "Raise it to replace the webhook secret with webhook_secret."
   type        = number
   default     = 1
+  nullable    = false
 
   validation {
     condition     = var.webhook_secret_version >= 1 && floor(var.webhook_secret_version) == var.webhook_secret_version
@@ -310,6 +325,7 @@ variable "more_webhook_secrets" {
   description = "Further secrets that may sign jobs, for more senders and for rotation: suffixes of /iac-ci/<stack>/webhook-secret, such as -next. The operator creates their parameters."
   type        = set(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for suffix in var.more_webhook_secrets : can(regex("^-[a-z0-9-]{1,40}$", suffix))])
@@ -327,6 +343,7 @@ variable "secrets_prefix" {
   description = "Prefix of the parameters and secrets that jobs may use (in Secrets Manager without the first slash)."
   type        = string
   default     = "/iac-ci/jobs/"
+  nullable    = false
 
   validation {
     # Parameter Store allows 15 levels in a name, and a job's secret needs some below the prefix.
@@ -344,6 +361,7 @@ variable "secret_allow_list" {
   description = "The secrets that the jobs of each source may use, beside those below secrets_prefix in the source's own folder: maps a source (a repository as host/path, api, or * for any source without an entry of its own) to patterns below secrets_prefix, in which * does not match a slash and ** does."
   type        = map(list(string))
   default     = {}
+  nullable    = false
 
   validation {
     # Another spelling would not be the source's own entry, and * would apply to it.
@@ -432,7 +450,8 @@ variable "connections" {
     schedule_branch     = optional(string)
     schedules_may_apply = optional(bool, false)
   }))
-  default = []
+  default  = []
+  nullable = false
 
   validation {
     condition = alltrue([
@@ -603,7 +622,8 @@ variable "notifications" {
     events    = optional(set(string), ["run_waits", "run_ended", "drift_found", "drift_gone"])
     statuses  = optional(set(string))
   }))
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition     = length(var.notifications) <= 20 && alltrue([for name in keys(var.notifications) : can(regex("^[a-z][a-z0-9-]{0,31}$", name))])
@@ -651,6 +671,7 @@ variable "notification_secrets" {
   description = "By the name of a notification: the URL of Slack's webhook, or the secret in the header of https. AWS has no way to keep these out of the state."
   type        = map(string)
   default     = {}
+  nullable    = false
   sensitive   = true
 
   validation {
@@ -667,7 +688,8 @@ variable "code_hosts" {
     kind    = string
     api_url = optional(string)
   }))
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition     = alltrue([for host in keys(var.code_hosts) : can(regex("^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?$", host))])
@@ -696,6 +718,7 @@ variable "code_buckets" {
   description = "Names of the buckets from which orders may take code (s3_location)."
   type        = set(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for bucket in var.code_buckets : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
@@ -713,6 +736,7 @@ variable "target_role_arns" {
   description = "Roles, also in other accounts, that orders may use (assume_role)."
   type        = set(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.target_role_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", arn))])
@@ -724,6 +748,7 @@ variable "tagged_role_arns" {
   description = "Roles of target_role_arns whose sessions carry source, run, order, job and actor as session tags, and the source as source identity. Their trust policies must allow sts:TagSession and sts:SetSourceIdentity."
   type        = set(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(setsubtract(var.tagged_role_arns, var.target_role_arns)) == 0
@@ -735,6 +760,7 @@ variable "secrets_key_arns" {
   description = "Customer-managed keys that encrypt the jobs' parameters and secrets. The tokens of code hosts must stay under AWS's own keys: the orchestrator reads them and has no permission on customer keys."
   type        = set(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.secrets_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$", arn))])
@@ -804,12 +830,14 @@ variable "manage_api_gateway_account" {
   description = "Set the role with which API Gateway writes access logs; an account has one per region. False if another stack or team has set it."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "alarm_emails" {
   description = "E-mail addresses for alarms; each must confirm once."
   type        = set(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for address in var.alarm_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
@@ -821,4 +849,5 @@ variable "destroy_contents" {
   description = "Let `terraform destroy` remove tables, and buckets with the objects in them. pipelines/teardown sets it."
   type        = bool
   default     = false
+  nullable    = false
 }

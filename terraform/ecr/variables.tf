@@ -2,6 +2,7 @@ variable "stack" {
   description = "Name of the stack. Every resource's name begins with it, so that one account can have several stacks."
   type        = string
   default     = "iac-ci"
+  nullable    = false
 
   validation {
     # The longest name with it is a bucket's, <stack>-internal-<12 digits>-<region>, of at most 63 characters.
@@ -19,6 +20,7 @@ variable "stack" {
 variable "region" {
   description = "AWS region of the stack."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
@@ -42,6 +44,7 @@ variable "tags" {
   description = "Tags on every resource, in addition to iac-ci:stack."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:")])
@@ -62,6 +65,7 @@ variable "kept_images" {
   description = "Number of tagged images to keep; older ones are removed. A deployed image must be one of them."
   type        = number
   default     = 50
+  nullable    = false
 
   validation {
     condition     = var.kept_images >= 5 && floor(var.kept_images) == var.kept_images
@@ -73,4 +77,5 @@ variable "destroy_contents" {
   description = "Let `terraform destroy` remove the repository with the images in it. pipelines/teardown sets it."
   type        = bool
   default     = false
+  nullable    = false
 }

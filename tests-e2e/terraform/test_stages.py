@@ -73,6 +73,13 @@ def test_every_variable_and_output_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
+def test_null_stands_for_the_default_of_a_variable(name: str) -> None:
+    for variable, text in blocks(name, "variable"):
+        may_be_null = re.search(r"^  default += null$", text, re.MULTILINE) is not None
+        assert (re.search(r"^  nullable += false$", text, re.MULTILINE) is None) == may_be_null, variable
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_every_validation_is_shown_to_refuse_something(name: str) -> None:
     variables = dict(blocks(name, "variable"))
     tests = "".join(path.read_text("utf-8") for path in (SOURCE / name / "tests").glob("*.tftest.hcl"))

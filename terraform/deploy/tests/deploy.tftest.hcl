@@ -56,6 +56,45 @@ run "govcloud_is_a_partition_of_its_own_without_detection_of_loops" {
   }
 }
 
+run "null_stands_for_the_default" {
+  command = plan
+
+  # As generated files of variables have it.
+  variables {
+    tags                       = null
+    architecture               = null
+    log_level                  = null
+    log_retention_days         = null
+    log_days                   = null
+    plan_days                  = null
+    dashboard                  = null
+    max_parallel               = null
+    order_sizes                = null
+    tool_sources               = null
+    page_key_version           = null
+    webhook_secret_version     = null
+    more_webhook_secrets       = null
+    secrets_prefix             = null
+    secret_allow_list          = null
+    connections                = null
+    notifications              = null
+    notification_secrets       = null
+    code_hosts                 = null
+    code_buckets               = null
+    target_role_arns           = null
+    tagged_role_arns           = null
+    secrets_key_arns           = null
+    manage_api_gateway_account = null
+    alarm_emails               = null
+    destroy_contents           = null
+  }
+
+  assert {
+    condition     = var.max_parallel == 100 && var.log_level == "INFO" && var.secrets_prefix == "/iac-ci/jobs/" && length(var.connections) == 0
+    error_message = "A variable that is null has its default."
+  }
+}
+
 run "sizes_change_the_worker_and_the_builds_only" {
   command = plan
 
