@@ -1,5 +1,35 @@
 # The functions: one image, by digest, with a different command for each.
 
+locals {
+  # All variables of a function together, as JSON (AWS Lambda Developer Guide, "Lambda quotas").
+  environment_bytes = 4096
+
+  # What no plan knows before the first apply, as long as it can be.
+  not_known_yet = {
+    (local.key_mark)    = var.kms_key_arn != null ? var.kms_key_arn : "arn:${format(local.arn_prefix, "kms")}:key/11111111-2222-3333-4444-555555555555"
+    (local.change_mark) = "2000-01-01T00:00:00Z"
+    (local.page_mark)   = "https://0123456789.execute-api.${var.region}.${data.aws_partition.current.dns_suffix}/${local.api.stage}/${local.api.page.path_part}"
+  }
+
+  # base64 makes four characters of three bytes.
+  environment_sizes = {
+    for name, function in local.stack["functions.json"].functions : name => {
+      for part, left_out in { whole = [], needed = ["IAC_CI_SECRET_ALLOW_LIST"] } :
+      part => length(base64encode(jsonencode({
+        for variable, value in function.environment : variable => lookup(local.not_known_yet, value, value) if !contains(left_out, variable)
+      }))) / 4 * 3
+    }
+  }
+
+  # The list that versions before read is left out where it does not fit.
+  environments = {
+    for name, function in local.stack["functions.json"].functions : name => {
+      for variable, value in function.environment : variable => value
+      if variable != "IAC_CI_SECRET_ALLOW_LIST" || local.environment_sizes[name].whole <= local.environment_bytes
+    }
+  }
+}
+
 resource "aws_cloudwatch_log_group" "function" {
   for_each = local.functions
 
@@ -32,7 +62,7 @@ resource "aws_lambda_function" "function" {
 
   environment {
     variables = {
-      for name, value in each.value.environment : name => (
+      for name, value in local.environments[each.key] : name => (
         value == local.key_mark ? local.kms_key_arn :
         value == local.change_mark ? terraform_data.permissions.output :
         value == local.page_mark ? local.page_address : value
@@ -54,6 +84,13 @@ resource "aws_lambda_function" "function" {
     content {
       subnet_ids         = vpc_config.value.subnet_ids
       security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = local.environment_sizes[each.key].needed <= local.environment_bytes
+      error_message = "The variables of ${var.stack}-${each.key} have ${local.environment_sizes[each.key].needed} bytes, and Lambda takes ${local.environment_bytes}: shorten code_hosts, order_sizes, more_webhook_secrets, secrets_prefix or provider_mirror."
     }
   }
 

@@ -74,7 +74,8 @@ VARIABLES: Final[Mapping[str, Any]] = {
         for number in range(20)
     },
     "notification_secrets": {f"n{number:02d}".ljust(32, "n"): "s" * 512 for number in range(20)},
-    "code_hosts": {f"{number:02d}." + "h" * 60: {"kind": "gitlab", "api_url": None} for number in range(9)},
+    # As many as fit into the environment of a function beside the others.
+    "code_hosts": {f"{number:02d}." + "h" * 60: {"kind": "gitlab", "api_url": None} for number in range(7)},
     "code_buckets": [f"{number:02d}" + "b" * 61 for number in range(100)],
     "target_role_arns": _ROLES,
     "secrets_key_arns": [f"arn:aws-us-gov:kms:{REGION}:{ACCOUNT}:key/mrk-{number:032d}" for number in range(20)],
@@ -122,6 +123,12 @@ TOO_LARGE: Final[Mapping[str, tuple[Any, str]]] = {
 }
 """A value beyond the largest of each variable that has one, and what the refusal names."""
 
+_NOT_PLANNED: Final = {
+    "IAC_CI_PAGE_ADDRESS": f"https://0123456789.execute-api.{REGION}.amazonaws.com/live/runs",
+    "IAC_CI_PERMISSIONS_CHANGED_AT": "2000-01-01T00:00:00Z",
+}
+"""Variables of functions that a plan does not know before the first apply."""
+
 _NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "aws_iam_role": ("iam_role_name", "name"),
     "aws_iam_role_policy": ("iam_policy_name", "name"),
@@ -165,7 +172,7 @@ def measures(resources: Iterable[Mapping[str, Any]]) -> Iterator[Measure]:
     yield measure(
         "lambda_environment",
         "variables of a function",
-        *(_compact(function["environment"][0]["variables"]) for function in by_type["aws_lambda_function"]),
+        *(_compact(_NOT_PLANNED | one["environment"][0]["variables"]) for one in by_type["aws_lambda_function"]),
     )
     yield measure("lambda_seconds", "time-out of a function", *(f["timeout"] for f in by_type["aws_lambda_function"]))
     yield measure("lambda_megabytes", "memory and /tmp of a function", *_megabytes(by_type["aws_lambda_function"]))

@@ -50,6 +50,23 @@ def test_the_largest_stack_fits(largest_resources: list[dict[str, Any]]) -> None
     assert list(table.lines(found))[-1] == f"{len(found)} measured, 0 too large"
 
 
+@pytest.mark.full
+def test_what_does_not_fit_into_the_environment_of_a_function_is_refused(largest_stage: Stage, tmp_path: Any) -> None:
+    """Each variable is within its own limit."""
+    stage = largest_stage.copy(tmp_path / "deploy")
+    stage.keep_state_here()
+    shorter = {"secret_allow_list": {"api": ["s" * 900]}, "role_allow_list": {}}
+    (stage.folder / "test.auto.tfvars.json").write_text(json.dumps(largest_stack.VARIABLES | shorter), "utf-8")
+    resources = stage.plan()["planned_values"]["root_module"]["resources"]
+    (init,) = [entry for entry in resources if entry["address"] == 'aws_lambda_function.function["init-job"]']
+    assert "IAC_CI_SECRET_ALLOW_LIST" not in init["values"]["environment"][0]["variables"]
+    # Each quotation mark takes two bytes there.
+    longer = {"code_hosts": {f"{number}.a": {"kind": "gitlab"} for number in range(22)}}
+    (stage.folder / "test.auto.tfvars.json").write_text(json.dumps(largest_stack.VARIABLES | longer), "utf-8")
+    with pytest.raises(TerraformFailed, match="shorten code_hosts"):
+        stage.run("plan")
+
+
 def test_every_variable_has_a_largest_value() -> None:
     declared = re.findall(r'^variable "(\w+)"', (SOURCE / "deploy/variables.tf").read_text("utf-8"), re.MULTILINE)
     assert set(declared) == set(largest_stack.VARIABLES)
