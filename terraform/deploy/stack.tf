@@ -1,12 +1,31 @@
 # The files of stack/ with their placeholders replaced. The local cloud renders the same files.
 
-data "aws_caller_identity" "current" {}
+data "aws_caller_identity" "current" {
+  lifecycle {
+    # IAM and the other services refuse such ARNs, in the middle of an apply.
+    postcondition {
+      condition     = alltrue([for arn in local.given_arns : split(":", arn)[1] == local.partition])
+      error_message = "Every ARN in the variables must be of the partition ${local.partition}, that of the region. These are not: ${join(", ", [for arn in local.given_arns : arn if split(":", arn)[1] != local.partition])}."
+    }
+    postcondition {
+      condition     = var.permissions_boundary_arn == null ? true : contains([self.account_id, "aws"], split(":", var.permissions_boundary_arn)[4])
+      error_message = "permissions_boundary_arn must be a policy of the account ${self.account_id}, or of AWS."
+    }
+  }
+}
 
 data "aws_partition" "current" {}
 
 locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
+
+  given_arns = compact(concat(
+    [var.kms_key_arn, var.permissions_boundary_arn, var.web_acl_arn],
+    sort(tolist(var.secrets_key_arns)),
+    sort(tolist(var.target_role_arns)),
+    [for one in values(var.notifications) : one.topic_arn],
+  ))
 
   # ARNs and names are built from strings instead of references, because references would form a cycle: a function's
   # environment has the state machine's ARN, whose definition has a function's ARN.
@@ -76,7 +95,7 @@ locals {
     secrets_prefix          = var.secrets_prefix
     secrets_manager_prefix  = trimprefix(var.secrets_prefix, "/")
     sources                 = "ssm:${local.sources}"
-    # A function's whole environment has 4 KB.
+    # functions.tf leaves it out where a function's environment has no room for it.
     former_secret_allow_list = length(jsonencode(var.secret_allow_list)) <= 1024 ? jsonencode(var.secret_allow_list) : "{}"
     allow_file_repositories  = "false"
     command_options          = var.stack == "iac-ci" ? "" : "--stack ${var.stack}"

@@ -52,6 +52,12 @@ variable "tags" {
   }
 
   validation {
+    # IAM refuses two tags whose names differ only in case.
+    condition     = !contains([for name in keys(var.tags) : lower(name)], "iac-ci:stack")
+    error_message = "tags must not have iac-ci:stack, which is the stack's own."
+  }
+
+  validation {
     # A resource has at most 50 tags, and one is the stack's own. IAM compares their names ignoring case.
     condition = length(distinct([for name in keys(var.tags) : lower(name)])) == length(var.tags) && length(var.tags) <= 49 && alltrue([
       for name, value in var.tags :
@@ -349,6 +355,11 @@ variable "secrets_prefix" {
     # Parameter Store allows 15 levels in a name, and a job's secret needs some below the prefix.
     condition     = can(regex("^/([A-Za-z0-9_.-]+/){1,10}$", var.secrets_prefix)) && length(var.secrets_prefix) <= 200
     error_message = "secrets_prefix must begin and end with a slash, must have at most 10 levels and 200 characters, and must not be / alone: jobs must not read every secret of the account."
+  }
+
+  validation {
+    condition     = !can(regex("^/(aws|ssm)", lower(var.secrets_prefix)))
+    error_message = "secrets_prefix must not begin with aws or ssm, which Parameter Store reserves."
   }
 
   validation {
@@ -652,6 +663,12 @@ variable "notifications" {
   }
 
   validation {
+    # EventBridge sends to topics of its own region only.
+    condition     = alltrue([for one in values(var.notifications) : try(split(":", one.topic_arn)[3] == var.region, true)])
+    error_message = "notifications: topic_arn must be a topic of the stack's region."
+  }
+
+  validation {
     condition     = alltrue([for one in values(var.notifications) : can(regex("^[A-Za-z][A-Za-z0-9-]{0,63}$", one.header))])
     error_message = "notifications: header must be the name of an HTTP header."
   }
@@ -739,8 +756,8 @@ variable "target_role_arns" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for arn in var.target_role_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", arn))])
-    error_message = "target_role_arns must have full ARNs of roles, without patterns."
+    condition     = alltrue([for arn in var.target_role_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/([A-Za-z0-9+=,.@_-]+/)*[A-Za-z0-9+=,.@_-]{1,64}$", arn))])
+    error_message = "target_role_arns must have full ARNs of roles, without patterns; a role's name has at most 64 characters."
   }
 }
 
@@ -768,6 +785,11 @@ variable "secrets_key_arns" {
   }
 
   validation {
+    condition     = alltrue([for arn in var.secrets_key_arns : try(split(":", arn)[3] == var.region, true)])
+    error_message = "secrets_key_arns must be keys of the stack's region: jobs read their secrets there."
+  }
+
+  validation {
     condition     = length(var.secrets_key_arns) <= 20
     error_message = "secrets_key_arns must be at most 20: they are in one policy."
   }
@@ -781,6 +803,11 @@ variable "kms_key_arn" {
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$", var.kms_key_arn))
     error_message = "kms_key_arn must be the ARN of a key, not of an alias."
+  }
+
+  validation {
+    condition     = var.kms_key_arn == null || try(split(":", var.kms_key_arn)[3] == var.region, true)
+    error_message = "kms_key_arn must be a key of the stack's region: the functions and the alarm topic use the keys there."
   }
 }
 
@@ -824,6 +851,11 @@ variable "web_acl_arn" {
     condition     = var.web_acl_arn == null || can(regex("^arn:aws[a-z-]*:wafv2:[a-z0-9-]+:[0-9]{12}:regional/webacl/.+$", var.web_acl_arn))
     error_message = "web_acl_arn must be the ARN of a regional web ACL."
   }
+
+  validation {
+    condition     = var.web_acl_arn == null || try(split(":", var.web_acl_arn)[3] == var.region, true)
+    error_message = "web_acl_arn must be a web ACL of the stack's region."
+  }
 }
 
 variable "manage_api_gateway_account" {
@@ -840,7 +872,7 @@ variable "alarm_emails" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for address in var.alarm_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    condition     = alltrue([for address in var.alarm_emails : can(regex("^[^@\\s]+@[^@\\s]+$", address))])
     error_message = "alarm_emails must have e-mail addresses."
   }
 }

@@ -52,6 +52,12 @@ variable "tags" {
   }
 
   validation {
+    # IAM refuses two tags whose names differ only in case.
+    condition     = !contains([for name in keys(var.tags) : lower(name)], "iac-ci:stack")
+    error_message = "tags must not have iac-ci:stack, which is the stack's own."
+  }
+
+  validation {
     # A resource has at most 50 tags, and one is the stack's own. IAM compares their names ignoring case.
     condition = length(distinct([for name in keys(var.tags) : lower(name)])) == length(var.tags) && length(var.tags) <= 49 && alltrue([
       for name, value in var.tags :

@@ -154,6 +154,8 @@ def plan(stage: Stage, folder: Path) -> list[dict[str, Any]]:
     With the key given, a plan knows every policy; only what AWS makes up is missing.
     """
     (stage.folder / "test.auto.tfvars.json").write_text(json.dumps(VARIABLES), "utf-8")
+    # The stand-in knows one partition; the longest ARNs are of another.
+    (stage.folder / "partition_override.tf").write_text('locals {\n  partition = "aws-us-gov"\n}\n', "utf-8")
     stage.keep_state_here()
     resources: list[dict[str, Any]] = stage.plan()["planned_values"]["root_module"]["resources"]
     return [resource for resource in resources if resource["mode"] == "managed" and "values" in resource]

@@ -604,12 +604,58 @@ run "what_would_be_dangerous_is_refused" {
     code_buckets     = ["acme-*"]
     kms_key_arn      = "alias/acme"
     secrets_key_arns = ["alias/secrets"]
+    web_acl_arn      = "front"
     worker_network   = { vpc_id = "vpc-1", subnet_ids = [], security_group_ids = ["sg-1"] }
   }
   expect_failures = [
     var.image_uri, var.log_retention_days, var.log_days, var.plan_days, var.secrets_prefix, var.webhook_secret, var.page_key,
-    var.target_role_arns, var.code_buckets, var.kms_key_arn, var.secrets_key_arns, var.worker_network,
+    var.target_role_arns, var.code_buckets, var.kms_key_arn, var.secrets_key_arns, var.web_acl_arn,
+    var.worker_network,
   ]
+}
+
+run "what_only_another_region_has_is_refused" {
+  command = plan
+  variables {
+    tags             = { "IAC-CI:Stack" = "acme" }
+    secrets_prefix   = "/SSM/jobs/"
+    target_role_arns = ["arn:aws:iam::210987654321:role/deployer/"]
+    alarm_emails     = ["platform@example.com\n"]
+    kms_key_arn      = "arn:aws:kms:us-east-1:123456789012:key/99999999-2222-3333-4444-555555555555"
+    secrets_key_arns = ["arn:aws:kms:us-east-1:123456789012:key/88888888-2222-3333-4444-555555555555"]
+    web_acl_arn      = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/front/1234"
+    notifications    = { pager = { kind = "sns", topic_arn = "arn:aws:sns:us-east-1:123456789012:pager" } }
+  }
+  expect_failures = [
+    var.tags, var.secrets_prefix, var.target_role_arns, var.alarm_emails, var.kms_key_arn, var.secrets_key_arns, var.web_acl_arn,
+    var.notifications,
+  ]
+}
+
+run "an_arn_of_another_partition_is_refused" {
+  command = plan
+  variables {
+    target_role_arns = ["arn:aws-us-gov:iam::210987654321:role/deployer"]
+    role_allow_list  = { api = ["**"] }
+  }
+  expect_failures = [data.aws_caller_identity.current]
+}
+
+run "a_boundary_of_another_account_is_refused" {
+  command = plan
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::210987654321:policy/boundary"
+  }
+  expect_failures = [data.aws_caller_identity.current]
+}
+
+run "a_boundary_of_aws_is_accepted" {
+  command = plan
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::aws:policy/PowerUserAccess"
+    target_role_arns         = ["arn:aws:iam::210987654321:role/team/one/deployer"]
+    role_allow_list          = { api = ["**"] }
+  }
 }
 
 run "a_prefix_that_opens_the_webhook_secret_is_refused" {
@@ -660,14 +706,13 @@ run "misspelt_choices_are_refused" {
     webhook_secret_version   = 0
     more_webhook_secrets     = ["github"]
     permissions_boundary_arn = "boundary"
-    web_acl_arn              = "front"
     alarm_emails             = ["platform"]
   }
   expect_failures = [
     var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.worker_concurrency,
     var.build_concurrency, var.page_concurrency, var.page_key_version, var.worker_memory_mb, var.worker_storage_mb, var.build_compute_type, var.build_image_uri,
     var.order_sizes, var.tool_sources, var.provider_mirror, var.webhook_secret_version,
-    var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
+    var.more_webhook_secrets, var.permissions_boundary_arn, var.alarm_emails,
   ]
 }
 
