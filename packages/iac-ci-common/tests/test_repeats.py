@@ -11,6 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    ParamValidationError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from iac_ci_common.aws import repeats
 from iac_ci_common.aws.errors import aws_errors
@@ -165,9 +173,34 @@ def test_the_endpoint_can_still_answer_after_all_pauses(monkeypatch):
     ],
 )
 def test_a_function_that_becomes_active_may_be_called_again(code, status, again):
-    from botocore.exceptions import ClientError
-
     answer = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(IacCiError) as refused, aws_errors("invoking worker"):
         raise ClientError(answer, "Invoke")
+    assert refused.value.retry_is_safe is again
+
+
+def known_to_botocore():
+    return sorted(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) + TransientRetryableChecker._TRANSIENT_ERROR_CODES
+
+
+@pytest.mark.parametrize("code", [*known_to_botocore(), "OperationAborted", "IncompleteBody"])
+def test_what_botocore_repeats_may_be_repeated_later(code):
+    """After its last attempt the error is still one that passes."""
+    answer = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    with pytest.raises(Throttled), aws_errors("writing"):
+        raise ClientError(answer, "PutObject")
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (ParamValidationError(report="Invalid length for parameter Key, value: 0"), False),
+        (EndpointConnectionError(endpoint_url="https://s3"), True),
+        (ReadTimeoutError(endpoint_url="https://s3"), True),
+        (ResponseStreamingError(error="broken"), True),
+    ],
+)
+def test_a_parameter_that_botocore_refuses_stays_refused(error, again):
+    with pytest.raises(PortFailed) as refused, aws_errors("reading"):
+        raise error
     assert refused.value.retry_is_safe is again

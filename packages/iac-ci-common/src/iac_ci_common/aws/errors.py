@@ -24,6 +24,14 @@ _NOT_FOUND: Final = frozenset(
 )
 _THROTTLED: Final = frozenset(
     {
+        # Those that botocore itself repeats, a few times.
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
@@ -36,6 +44,11 @@ _THROTTLED: Final = frozenset(
         "InternalServerError",
         "InternalError",
         "InternalFailure",
+        "InternalException",
+        # S3 was asked for two things that exclude each other, or did not get the whole body (Amazon S3 API Reference,
+        # "Error responses").
+        "OperationAborted",
+        "IncompleteBody",
         "KMSInternalException",
         "ServiceException",
         "LimitExceededException",
@@ -65,10 +78,11 @@ def retry_is_safe(code: str) -> bool:
 def aws_errors(action: str) -> Iterator[None]:
     """Raise the engine's error for an exception of boto3; its message is ``action`` and AWS's code and message.
 
-    ``retry_is_safe`` is true for failed connections, throttling and faults of the service, false for refusals. A
-    missing permission is a refusal, except in the minutes after a change (``iac_ci_common.aws.new_permissions``).
+    ``retry_is_safe`` is true for failed connections, throttling and faults of the service, false for refusals, also
+    botocore's own of a parameter. A missing permission is a refusal, except in the minutes after a change
+    (``iac_ci_common.aws.new_permissions``).
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
         yield
@@ -88,4 +102,4 @@ def aws_errors(action: str) -> Iterator[None]:
             raise Throttled(message) from error
         raise PortFailed(message, retry_is_safe=may_be_on_the_way(code)) from error
     except BotoCoreError as error:
-        raise PortFailed(f"{action}: {error}", retry_is_safe=True) from error
+        raise PortFailed(f"{action}: {error}", retry_is_safe=not isinstance(error, ParamValidationError)) from error
