@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -72,6 +73,7 @@ class Facts:
     sizes_without_builds: tuple[str, ...] = ()
     api_role: str | None = None
     api_role_known: bool = False
+    region_of_roles: str | None = None
     missing_services: tuple[str, ...] = ()
     missing_rights: tuple[str, ...] | None = None
     unknown: tuple[str, ...] = ()
@@ -193,6 +195,11 @@ def _judge_api_role(facts: Facts, variables: dict[str, Any], report: Report) -> 
 
 def _judge_region(facts: Facts, variables: dict[str, Any], report: Report) -> None:
     region = variables["region"]
+    if facts.region_of_roles not in {None, region}:
+        report.problems.append(
+            f"a stack {variables['stack']} is in {facts.region_of_roles}, and IAM has the roles of all regions: choose"
+            " another name (--stack)"
+        )
     if facts.missing_services:
         report.problems.append(f"{region} has no {', '.join(facts.missing_services)}")
     if region in WITHOUT_RECURSION_SETTING:
@@ -215,6 +222,7 @@ def read_facts(variables: dict[str, Any], *, rights: bool) -> Facts:
     ask("how many functions Lambda runs at once", lambda: _functions(region, variables["stack"]))
     ask("how many builds CodeBuild runs at once", lambda: _builds(region, variables))
     ask("the role of API Gateway", lambda: _api_role(region))
+    ask("the region of the stack's roles", lambda: {"region_of_roles": _region_of_roles(variables["stack"], region)})
     if rights:
         ask("what the caller may do", lambda: {"missing_rights": missing_rights(variables["stack"], region)})
     return Facts(**found, missing_services=_missing_services(region), unknown=tuple(unknown))
@@ -266,6 +274,17 @@ def _builds(region: str, variables: dict[str, Any]) -> dict[str, Any]:
 def _api_role(region: str) -> dict[str, Any]:
     account = _client("apigateway", region).get_account()
     return {"api_role": account.get("cloudwatchRoleArn"), "api_role_known": True}
+
+
+def _region_of_roles(stack: str, region: str) -> str | None:
+    """Return the region that a role of a stack of this name is for; None if there is no such role with a policy."""
+    iam = _client("iam", region)
+    try:
+        policy = iam.get_role_policy(RoleName=f"{stack}-init-job", PolicyName="init-job")["PolicyDocument"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    found = re.search(r":dynamodb:([a-z0-9-]+):", json.dumps(policy))
+    return found[1] if found else None
 
 
 def _missing_services(region: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import threading
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import boto3
 import pytest
@@ -122,6 +122,7 @@ def test_what_the_operator_set_stays():
             "manage_api_gateway_account would replace it. Remove the variable",
         ),
         (Facts(missing_services=("codebuild",)), {}, "eu-central-1 has no codebuild"),
+        (Facts(region_of_roles="eu-west-1"), {}, "a stack acme is in eu-west-1"),
         (Facts(missing_rights=("iam:CreateRole",)), {}, "the caller may not: iam:CreateRole"),
     ],
 )
@@ -143,6 +144,7 @@ def test_what_cannot_work_is_a_problem(facts, more, problem):
             {"manage_api_gateway_account": "false"},
         ),
         (Facts(concurrent_builds=2, builds_quota_code="L-1"), {"build_concurrency": 2}),
+        (Facts(region_of_roles="eu-central-1"), {}),
         (Facts(missing_rights=()), {}),
         (Facts(), {"worker_concurrency": 5, "build_concurrency": 9}),
     ],
@@ -184,6 +186,7 @@ def test_regions_have_what_the_stack_needs_as_far_as_botocore_knows(region):
     assert preflight._missing_services(region) == ()
 
 
+OWN_POLICY = (ROOT / "terraform/deploy/stack/policies/init-job.json").read_text("utf-8")
 POLICY = json.loads((ROOT / "pipelines" / "deployer-policy.json").read_text("utf-8"))
 
 
@@ -224,6 +227,11 @@ IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/20
 ROLE = """<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRoleResult><Role><Path>/ci/</Path>
 <RoleName>deployer</RoleName><RoleId>r</RoleId><Arn>arn:aws:iam::123456789012:role/ci/deployer</Arn>
 <CreateDate>2026-01-01T00:00:00Z</CreateDate></Role></GetRoleResult></GetRoleResponse>"""
+ROLE_POLICY = """<GetRolePolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRolePolicyResult>
+<RoleName>acme-init-job</RoleName><PolicyName>init-job</PolicyName><PolicyDocument>{document}</PolicyDocument>
+</GetRolePolicyResult></GetRolePolicyResponse>"""
+NO_ROLE = """<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type>
+<Code>NoSuchEntity</Code><Message>no role</Message></Error></ErrorResponse>"""
 SIMULATED = """<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">
 <SimulatePrincipalPolicyResult><EvaluationResults><member><EvalActionName>{action}</EvalActionName>
 <EvalDecision>{decision}</EvalDecision></member></EvaluationResults></SimulatePrincipalPolicyResult>
@@ -233,7 +241,7 @@ SIMULATED = """<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com
 @pytest.fixture
 def account():
     """An account on loopback with the smallest quotas; ``settings`` changes what it answers."""
-    settings = {"executions": 10, "builds": 0.0, "api_role": None, "denied": set(), "silent": False}
+    settings = {"executions": 10, "builds": 0.0, "api_role": None, "denied": set(), "silent": False, "roles_in": None}
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -268,6 +276,11 @@ def account():
                 self.answer(denied if action else {"__type": "AccessDeniedException"}, 403)
             elif action == "GetRole":
                 self.answer(ROLE)
+            elif action == "GetRolePolicy" and settings["roles_in"] is None:
+                self.answer(NO_ROLE, 404)
+            elif action == "GetRolePolicy":
+                document = OWN_POLICY.replace("${region}", settings["roles_in"])
+                self.answer(ROLE_POLICY.format(document=quote(document)))
             elif action == "SimulatePrincipalPolicy":
                 wanted = parse_qs(body)["ActionNames.member.1"][0]
                 assert parse_qs(body)["PolicySourceArn"] == ["arn:aws:iam::123456789012:role/ci/deployer"]
@@ -346,11 +359,21 @@ def test_missing_rights_and_another_teams_role_are_seen(check):
 
 
 @pytest.mark.local_cloud
+@pytest.mark.parametrize(("region", "code"), [("eu-central-1", 0), ("eu-west-1", 2)])
+def test_a_stack_of_this_name_in_another_region_is_seen(check, region, code):
+    run, _ = check
+    done = run(roles_in=region)
+    assert done.returncode == code, done.stderr
+    assert ("problem  a stack acme is in eu-west-1" in done.stderr) == (code == 2)
+    assert "not known: the region" not in done.stderr
+
+
+@pytest.mark.local_cloud
 def test_what_aws_does_not_answer_stops_nothing_and_is_named(check):
     run, _ = check
     done = run(silent=True)
     assert done.returncode == 0, done.stderr
-    for subject in ("how many functions", "how many builds", "the role of API Gateway", "what the caller may do"):
+    for subject in ("how many functions", "how many builds", "the role of API", "the region of", "what the caller may"):
         assert f"remark   not known: {subject}" in done.stderr
     assert "max_parallel" not in json.loads(done.stdout)
 
