@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from variable_types import meant, types, unknown
 
 GIVEN: Final = ("stack", "region", "image_uri")
 REFUSED: Final = {
@@ -17,19 +19,16 @@ REFUSED: Final = {
 STAGE: Final = Path(__file__).resolve().parents[1] / "terraform" / "deploy"
 
 
-def _known() -> set[str]:
-    texts = [path.read_text("utf-8") for path in STAGE.glob("*.tf")]
-    return {name for text in texts for name in re.findall(r'^variable "(\w+)"', text, re.MULTILINE)}
-
-
-def _unknown(names: set[str]) -> list[str]:
-    """Return a problem for each name that is no variable of the stage: Terraform only warns and uses its default."""
-    known = _known()
-    meant = {name: get_close_matches(name, known, 1) for name in sorted(names - known)}
-    return [
-        f"{name}: is not a variable of the deploy stage" + (f"; did you mean {near[0]}?" if near else "")
-        for name, near in meant.items()
-    ]
+def _unknown(content: dict[str, Any]) -> list[str]:
+    """Return a problem for each name that the stage does not have: Terraform only warns, or not even that."""
+    known = types(STAGE)
+    problems = []
+    for name, value in sorted(content.items()):
+        if name in known:
+            problems += unknown(value, known[name], name)
+        else:
+            problems.append(f"{name}: is not a variable of the deploy stage{meant(name, known)}")
+    return problems
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> d
         sys.exit(f"{path} must contain one JSON object")
     problems = [f"{name}: remove it; the script sets it" for name in GIVEN if name in content]
     problems += [f"{name}: {why}" for name, why in REFUSED.items() if name in content]
-    problems += _unknown(content.keys() - REFUSED.keys())
+    problems += _unknown({name: value for name, value in content.items() if name not in REFUSED})
     if problems:
         sys.exit(f"{path}: " + "; ".join(problems))
     return content | values

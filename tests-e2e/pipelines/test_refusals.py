@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "pipelines"))
+import variable_types  # noqa: E402
+
 SCRIPTS = sorted(path.name for path in (ROOT / "pipelines").iterdir() if path.is_file() and os.access(path, os.X_OK))
 
 
@@ -129,6 +134,48 @@ def test_a_wrong_file_of_variables_is_refused(operator, tmp_path, content, why):
     done = operator.run("deploy", "--variables", str(path))
     assert done.returncode == 2
     assert why in done.stderr
+
+
+def test_the_types_of_all_variables_are_read():
+    """Each type in the file says object, map, list or set as often as what was read does."""
+    read = variable_types.types(ROOT / "terraform/deploy")
+    text = (ROOT / "terraform/deploy/variables.tf").read_text("utf-8")
+    assert read.keys() == set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
+
+    def count(kind):
+        entries = kind.values() if isinstance(kind, dict) else kind if isinstance(kind, list) else ()
+        return (isinstance(kind, dict), isinstance(kind, list)), *(found for entry in entries for found in count(entry))
+
+    counted = [found for kind in read.values() for found in count(kind)]
+    assert sum(is_object for is_object, _ in counted) == text.count("object({")
+    assert sum(is_collection for _, is_collection in counted) == len(re.findall(r"\b(?:map|list|set)\(", text))
+    assert read["tags"] == [None]
+    assert read["connections"][0]["require"]["approved"].keys() == {"count", "people", "teams", "code_owners"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problems"),
+    [
+        ("connections", [{"trusted_acounts": []}], ["connections[0].trusted_acounts", "mean trusted_accounts?"]),
+        ("connections", [{}, {"require": {"approved": {"counts": 2}}}], ["connections[1].require.approved.counts"]),
+        ("code_hosts", {"git.acme.com": {"url": ""}}, ["code_hosts.git.acme.com.url: is not an attribute there"]),
+        ("worker_network", {"subnets": []}, ["worker_network.subnets", "did you mean subnet_ids?"]),
+        ("connections", [{"require": {"approved": {"count": 2}, "checks": ["x"]}, "branches": None}], []),
+        ("tags", {"any": "name"}, []),
+        ("secret_allow_list", {"api": ["a/*"]}, []),
+        # Terraform refuses it and says why.
+        ("connections", {"repositories": []}, []),
+        ("connections", "none", []),
+        ("worker_network", None, []),
+    ],
+)
+def test_a_misspelt_attribute_is_refused(tmp_path, name, value, problems):
+    path = tmp_path / "more.json"
+    path.write_text(json.dumps({name: value}))
+    arguments = [ROOT / "pipelines/variables.py", "acme", "eu-central-1", "image", path]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=600)
+    assert done.returncode == (1 if problems else 0), done.stderr
+    assert all(problem in done.stderr for problem in problems)
 
 
 def _is_shell(path):
