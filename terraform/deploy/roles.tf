@@ -41,8 +41,10 @@ resource "aws_iam_role" "role" {
 # When the policies were created or changed last: until IAM's changes have reached every service, the functions repeat
 # calls that miss a permission.
 resource "terraform_data" "permissions" {
-  input            = timestamp()
-  triggers_replace = local.policies
+  input = timestamp()
+  triggers_replace = [
+    local.policies, local.job_source_policies, local.target_role_lists, var.permissions_boundary_arn, var.worker_network != null,
+  ]
 
   lifecycle {
     ignore_changes = [input]
