@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +47,21 @@ def store(bucket: str, key: str, path: str) -> None:
     _storage().put_object(Bucket=bucket, Key=key, Body=Path(path).read_bytes())
 
 
+def store_state(bucket: str, key: str, path: str) -> None:
+    """Upload a state of Terraform, unless the stored one is not older: another run has written it meanwhile."""
+    content = Path(path).read_bytes()
+    storage = _storage()
+    try:
+        stored = storage.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except storage.exceptions.NoSuchKey:
+        stored = b""
+    if stored and stored != content:
+        own, other = json.loads(content), json.loads(stored)
+        if own["lineage"] != other["lineage"] or own["serial"] <= other["serial"]:
+            sys.exit(f"{key} in {bucket} was written by another run meanwhile, and stays")
+    storage.put_object(Bucket=bucket, Key=key, Body=content)
+
+
 def newest(bucket: str, prefix: str) -> None:
     """Print the key of the newest object below a prefix; exit with 4 if there is none."""
     pages = _storage().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -57,7 +73,14 @@ def newest(bucket: str, prefix: str) -> None:
 
 def main() -> None:
     """Run the command in the arguments; print an error as one line."""
-    commands = {"account": account, "exists": exists, "fetch": fetch, "store": store, "newest": newest}
+    commands = {
+        "account": account,
+        "exists": exists,
+        "fetch": fetch,
+        "store": store,
+        "store-state": store_state,
+        "newest": newest,
+    }
     try:
         commands[sys.argv[1]](*sys.argv[2:])
     except ClientError as error:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from hashlib import sha256
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "pipelines"))
+import state  # noqa: E402
+
 BUCKET = "acme-state-123456789012-eu-west-1"
 OTHER = "acme-state-123456789012-eu-north-1"
 
@@ -23,7 +31,7 @@ case "$*" in
   *"state.py account") echo 123456789012 ;;
   *"state.py exists "*) exit $EXISTS ;;
   *"state.py fetch "*) [ -f "$STORED" ] || exit 4; cp "$STORED" "$last" ;;
-  *"state.py store "*) [ "$STORE" = 0 ] || exit "$STORE"; cp "$last" "$STORED" ;;
+  *"state.py store "* | *"state.py store-state "*) [ "$STORE" = 0 ] || exit "$STORE"; cp "$last" "$STORED" ;;
   *"open_runs.py check"*) ;;
   *packing.py*) touch "$last" ;;
   *) echo "unexpected: $*" >&2; exit 9 ;;
@@ -287,6 +295,42 @@ def test_the_operators_own_workspace_and_folder_of_data_change_nothing(desk, scr
     stages = [line for line, call in zip(seen, desk.calls.read_text().splitlines(), strict=True) if "chdir" in call]
     assert stages
     assert all("production" not in line and "/shared" not in line for line in stages)
+
+
+@pytest.mark.parametrize(
+    ("stored", "is_stored"),
+    [
+        (None, True),
+        ({"lineage": "a", "serial": 1}, True),
+        ({"lineage": "a", "serial": 2}, False),
+        ({"lineage": "a", "serial": 3}, False),
+        ({"lineage": "b", "serial": 1}, False),
+        ({"lineage": "a", "serial": 2, "outputs": {}}, True),
+    ],
+    ids=["none", "older", "another of the same number", "newer", "another person's first", "the same"],
+)
+def test_a_state_of_bootstrap_replaces_no_state_of_another_run(tmp_path, monkeypatch, stored, is_stored):
+    """Bootstrap has no lock: of two at once, the second finds the bucket that the first has created, and fails."""
+    own = json.dumps({"lineage": "a", "serial": 2, "outputs": {}})
+    path = tmp_path / "terraform.tfstate"
+    path.write_text(own)
+    storage = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    place = {"Bucket": BUCKET, "Key": "bootstrap/terraform.tfstate"}
+    with Stubber(storage) as answers:
+        if stored is None:
+            answers.add_client_error("get_object", "NoSuchKey", expected_params=place)
+        else:
+            answers.add_response("get_object", {"Body": io.BytesIO(json.dumps(stored).encode())}, place)
+        if is_stored:
+            answers.add_response("put_object", {}, {**place, "Body": own.encode()})
+        monkeypatch.setattr(state, "_storage", lambda: storage)
+        monkeypatch.setattr(sys, "argv", ["state.py", "store-state", BUCKET, place["Key"], str(path)])
+        if is_stored:
+            state.main()
+        else:
+            with pytest.raises(SystemExit, match="written by another run"):
+                state.main()
+        answers.assert_no_pending_responses()
 
 
 def test_paths_begin_in_the_folder_in_which_the_script_is_called(desk):
