@@ -774,7 +774,7 @@ variable "tagged_role_arns" {
 }
 
 variable "secrets_key_arns" {
-  description = "Customer-managed keys that encrypt the jobs' parameters and secrets. The tokens of code hosts must stay under AWS's own keys: the orchestrator reads them and has no permission on customer keys."
+  description = "Customer-managed keys that encrypt the jobs' parameters and secrets, and the objects of code_buckets. The tokens of code hosts must stay under AWS's own keys: the orchestrator reads them and has no permission on customer keys."
   type        = set(string)
   default     = []
   nullable    = false

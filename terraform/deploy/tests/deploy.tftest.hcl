@@ -395,9 +395,10 @@ run "everything_optional_can_be_on" {
     condition = (
       jsonencode(jsondecode(aws_iam_policy.job_source["code-buckets-1"].policy).Statement[*].Resource) == jsonencode([["arn:aws:s3:::acme-code/*"], ["arn:aws:s3:::acme-code"]]) &&
       jsonencode(jsondecode(aws_iam_policy.job_source["secrets-keys"].policy).Statement[0].Resource) == jsonencode(var.secrets_key_arns) &&
+      contains(jsondecode(aws_iam_policy.job_source["secrets-keys"].policy).Statement[0].Condition.StringEquals["kms:ViaService"], "s3.eu-central-1.amazonaws.com") &&
       toset([for attachment in aws_iam_role_policy_attachment.job_source : attachment.role]) == toset(["acme-init-job"])
     )
-    error_message = "init reads code from the bucket, and secrets of the key."
+    error_message = "init reads code from the bucket, and secrets and code of the key."
   }
   assert {
     condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_WEBHOOK_SECRETS"]) == ["ssm:/iac-ci/acme/webhook-secret", "ssm:/iac-ci/acme/webhook-secret-next"]
