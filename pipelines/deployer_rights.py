@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import boto3
+from botocore.exceptions import ClientError
 
 NEEDED: Final = {
     "s3:CreateBucket": "arn:{partition}:s3:::{stack}-internal-{account}-{region}",
@@ -66,7 +67,14 @@ def _policy_source(iam: Any, arn: str) -> str:
     """Return the ARN of the user or role whose policies count; a session's ARN lacks its role's path."""
     if ":assumed-role/" not in arn:
         return arn
-    found: str = iam.get_role(RoleName=arn.split("/")[1])["Role"]["Arn"]
+    name = arn.split("/")[1]
+    try:
+        found: str = iam.get_role(RoleName=name)["Role"]["Arn"]
+    except ClientError as error:
+        # The shipped policy reads the roles of stacks only. Most roles have no path.
+        if error.response.get("Error", {}).get("Code") != "AccessDenied":
+            raise
+        return f"arn:{arn.split(':')[1]}:iam::{arn.split(':')[4]}:role/{name}"
     return found
 
 

@@ -230,6 +230,7 @@ ROLE = """<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Ge
 ROLE_POLICY = """<GetRolePolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRolePolicyResult>
 <RoleName>acme-init-job</RoleName><PolicyName>init-job</PolicyName><PolicyDocument>{document}</PolicyDocument>
 </GetRolePolicyResult></GetRolePolicyResponse>"""
+DENIED = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
 NO_ROLE = """<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type>
 <Code>NoSuchEntity</Code><Message>no role</Message></Error></ErrorResponse>"""
 SIMULATED = """<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">
@@ -241,7 +242,15 @@ SIMULATED = """<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com
 @pytest.fixture
 def account():
     """An account on loopback with the smallest quotas; ``settings`` changes what it answers."""
-    settings = {"executions": 10, "builds": 0.0, "api_role": None, "denied": set(), "silent": False, "roles_in": None}
+    settings = {
+        "executions": 10,
+        "builds": 0.0,
+        "api_role": None,
+        "denied": set(),
+        "silent": False,
+        "roles_in": None,
+        "source": "ci/deployer",
+    }
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -272,8 +281,9 @@ def account():
             if action == "GetCallerIdentity":
                 self.answer(IDENTITY)
             elif settings["silent"]:
-                denied = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
-                self.answer(denied if action else {"__type": "AccessDeniedException"}, 403)
+                self.answer(DENIED if action else {"__type": "AccessDeniedException"}, 403)
+            elif action == "GetRole" and settings["source"] == "deployer":
+                self.answer(DENIED, 403)
             elif action == "GetRole":
                 self.answer(ROLE)
             elif action == "GetRolePolicy" and settings["roles_in"] is None:
@@ -283,7 +293,7 @@ def account():
                 self.answer(ROLE_POLICY.format(document=quote(document)))
             elif action == "SimulatePrincipalPolicy":
                 wanted = parse_qs(body)["ActionNames.member.1"][0]
-                assert parse_qs(body)["PolicySourceArn"] == ["arn:aws:iam::123456789012:role/ci/deployer"]
+                assert parse_qs(body)["PolicySourceArn"] == [f"arn:aws:iam::123456789012:role/{settings['source']}"]
                 decision = "implicitDeny" if wanted in settings["denied"] else "allowed"
                 self.answer(SIMULATED.format(action=wanted, decision=decision))
             elif target.endswith(".ListServiceQuotas"):
@@ -356,6 +366,14 @@ def test_missing_rights_and_another_teams_role_are_seen(check):
         in done.stderr
     )
     assert "Nothing was changed." in done.stderr
+
+
+@pytest.mark.local_cloud
+def test_a_caller_that_may_not_read_its_own_role_is_simulated_all_the_same(check):
+    """The shipped policy allows it for the roles of stacks only."""
+    run, _ = check
+    done = run(source="deployer")
+    assert "fine     the caller may create and change the stack" in done.stderr, done.stderr
 
 
 @pytest.mark.local_cloud
