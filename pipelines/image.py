@@ -15,7 +15,7 @@ WRONG: Final = 2
 """Exit code for an image that Lambda cannot run as the stack's variables say."""
 
 _ADDRESS: Final = re.compile(
-    r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[a-z0-9._/-]+)"
+    r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>[a-z0-9._/-]+)"
     r"@(?P<digest>sha256:[0-9a-f]{64})"
 )
 _MANIFESTS: Final = (

@@ -23,7 +23,7 @@ variable "region" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    condition     = can(regex("^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$", var.region))
     error_message = "region must be an AWS region (example: eu-central-1)."
   }
 

@@ -31,6 +31,10 @@ INDEX = {"schemaVersion": 2, "manifests": [{"digest": "sha256:" + "d" * 64}]}
             URI.replace("eu-central-1.amazonaws.com", "cn-north-1.amazonaws.com.cn"),
             image.Image("123456789012", "cn-north-1", "acme/tools", DIGEST),
         ),
+        (
+            URI.replace("eu-central-1.amazonaws.com", "eusc-de-east-1.amazonaws.eu"),
+            image.Image("123456789012", "eusc-de-east-1", "acme/tools", DIGEST),
+        ),
         (f"127.0.0.1:5000/acme@{DIGEST}", None),
         (URI.partition("@")[0] + ":latest", None),
     ],

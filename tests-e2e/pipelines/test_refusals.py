@@ -64,6 +64,12 @@ def test_regions_of_every_partition_are_regions(name):
     assert "is not an AWS region" not in run("deploy", "--region", name, "--what").stderr
 
 
+@pytest.mark.parametrize("stage", ["bootstrap", "ecr", "deploy"])
+def test_the_stages_know_the_regions_that_the_scripts_know(stage):
+    (pattern,) = re.findall(r'"\$region" =~ (\S+) \]\]', (ROOT / "pipelines/settings.sh").read_text("utf-8"))
+    assert f'regex("{pattern}", var.region)' in (ROOT / "terraform" / stage / "variables.tf").read_text("utf-8")
+
+
 def test_a_missing_region_is_a_problem():
     assert "no AWS region is set (example: eu-central-1;" in run("deploy").stderr
 
