@@ -140,6 +140,10 @@ def test_what_keeps_aws_from_answering_is_explained(capsys, environment, monkeyp
         ("AccessDeniedException", "reading x: the AWS credentials may not do this"),
         ("ThrottlingException", "reading x: AWS asks for fewer requests"),
         ("UnrecognizedClientException", "reading x: AWS does not know these credentials"),
+        ("InvalidAccessKeyId", "reading x: AWS does not know these credentials"),
+        ("InvalidToken", "reading x: AWS does not know these credentials"),
+        ("RequestTimeTooSkewed", "reading x: this machine's clock differs from that of AWS"),
+        ("ProvisionedThroughputExceededException", "reading x: AWS asks for fewer requests"),
         ("SomethingNew", "reading x: AWS refused: SomethingNew Its own words"),
     ],
 )
@@ -150,6 +154,13 @@ def test_a_refusal_of_aws_keeps_what_was_done(code, message):
     with pytest.raises(PortFailed) as caught, aws_errors("reading x"):
         raise ClientError(answer, "GetParameter")
     assert aws_message(caught.value)[0] == message
+
+
+def test_a_region_that_is_not_enabled_is_a_reason_for_unknown_credentials():
+    from botocore.exceptions import ClientError
+
+    error = ClientError({"Error": {"Code": "InvalidClientTokenId", "Message": "m"}}, "GetCallerIdentity")
+    assert "If the region is new to the account, enable it there." in aws_message(error)[1]
 
 
 def test_an_error_that_aws_had_no_part_in_is_not_explained_as_one():

@@ -47,16 +47,28 @@ _NOT_ALLOWED: Final = (
     "the AWS credentials may not do this",
     "Ask for the permission, or check --profile or AWS_PROFILE.",
 )
+# A region that has to be enabled first knows no credentials of an account that has not done so (AWS Account Management
+# Reference Guide, "Enable or disable AWS Regions in your account").
+_UNKNOWN: Final = (
+    "AWS does not know these credentials",
+    f"{_LOGIN} If the region is new to the account, enable it there.",
+)
+_CLOCK: Final = ("this machine's clock differs from that of AWS", "Set the clock, then run the command again.")
 _BY_CODE: Final = {
     "ThrottlingException": _THROTTLED,
     "Throttling": _THROTTLED,
     "TooManyRequestsException": _THROTTLED,
     "SlowDown": _THROTTLED,
+    "ProvisionedThroughputExceededException": _THROTTLED,
+    "RequestLimitExceeded": _THROTTLED,
     "ExpiredToken": ("the AWS credentials have expired", _LOGIN),
     "ExpiredTokenException": ("the AWS credentials have expired", _LOGIN),
     "RequestExpired": ("the AWS credentials have expired, or this machine's clock is wrong", _LOGIN),
-    "InvalidClientTokenId": ("AWS does not know these credentials", _LOGIN),
-    "UnrecognizedClientException": ("AWS does not know these credentials", _LOGIN),
+    "InvalidAccessKeyId": _UNKNOWN,
+    "InvalidClientTokenId": _UNKNOWN,
+    "InvalidToken": _UNKNOWN,
+    "UnrecognizedClientException": _UNKNOWN,
+    "RequestTimeTooSkewed": _CLOCK,
     "InvalidSignatureException": (
         "AWS refused the credentials' signature",
         "Check AWS_SECRET_ACCESS_KEY and this machine's clock.",
