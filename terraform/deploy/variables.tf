@@ -547,9 +547,11 @@ variable "connections" {
         # No set has an empty range such as z-a, and {a,b} would stand for itself.
         && alltrue([for part in regexall("(?:\\\\.|[^\\\\[])|(\\[[!^]?[^\\]]+\\])", pattern) : can(regexall(replace(coalesce(part[0], "x"), "\\", "\\\\"), ""))])
         && !can(regex("(^|[^\\\\{])\\{[^{}]*,[^{}]*\\}", pattern))
+        # No branch has such a name.
+        && !can(regex("^!?refs/heads/|[\\s~^:]|(^!?|/)([./]|$)", replace(pattern, "/\\[[!^]?[^\\]]+\\]/", "x")))
       ]) && !startswith(try(connection.branches[0], "!"), "!")
     ])
-    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, each [ with its ], no empty range such as [z-a], no {a,b}, at most 255 characters, and not an exclusion (!) first; leave branches out for the default branch."
+    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, each [ with its ], no empty range such as [z-a], no {a,b}, no refs/heads/, white space, ~, ^ or :, no segment that is empty or begins with a dot, at most 255 characters, and not an exclusion (!) first; leave branches out for the default branch."
   }
 
   validation {
@@ -581,7 +583,7 @@ variable "connections" {
         length(connection.require.checks) <= 50,
         alltrue([for name in connection.require.checks : length(name) >= 1 && length(name) <= 255 && name != "iac-ci" && !startswith(name, "iac-ci/")]),
         connection.require.from == null ? true : length(connection.require.from) > 0 && alltrue([
-          for pattern in connection.require.from : can(regex("^!?(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*)(/(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*))*$", pattern))
+          for pattern in connection.require.from : can(regex("^!?(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*)(/(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*))*$", pattern)) && !can(regex("^!?refs/heads/|:|(^!?|/)[.]", pattern))
         ]) && !startswith(try(connection.require.from[0], "!"), "!"),
       ])
     ])
@@ -600,9 +602,9 @@ variable "connections" {
   validation {
     condition = alltrue([
       for connection in var.connections : connection.schedule_branch == null ? true :
-      can(regex("^[^*?\\[\\s]{1,255}$", connection.schedule_branch))
+      can(regex("^[^*?\\[\\\\\\s~^:]{1,255}$", connection.schedule_branch)) && !can(regex("^refs/heads/|(^|/)([./]|$)", connection.schedule_branch))
     ])
-    error_message = "connections: schedule_branch is the whole name of one branch, at most 255 characters."
+    error_message = "connections: schedule_branch is the whole name of one branch, without refs/heads/, at most 255 characters."
   }
 
   validation {

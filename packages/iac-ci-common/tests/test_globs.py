@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from iac_ci_common.globs import (
     Paths,
+    check_branch_name,
+    check_branch_pattern,
     check_path_pattern,
     check_pattern,
     check_something_can_match,
@@ -137,6 +139,64 @@ def test_the_last_pattern_that_matches_decides(patterns, path, meant):
 def test_a_pattern_that_no_path_could_match_or_that_others_read_otherwise_is_refused(pattern):
     with pytest.raises(ValueError):
         check_path_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("refs/heads/main", "refs/heads/"),
+        ("!refs/heads/main", "refs/heads/"),
+        ("main ", "white space"),
+        (" release/*", "white space"),
+        ("a\tb", "white space"),
+        ("^main$", "white space, ~, ^ or :"),
+        ("acme:main", "white space, ~, ^ or :"),
+        ("/^main$/", "white space, ~, ^ or :"),
+        ("release/.*", "begins with a dot"),
+        (".*", "begins with a dot"),
+        ("release/", "empty segment"),
+        ("/main", "empty segment"),
+        ("a//b", "empty segment"),
+        ("!release/", "empty segment"),
+        ("[a", "without a ]"),
+        ("!", "is empty"),
+    ],
+)
+def test_a_pattern_that_no_branch_could_match_is_refused(pattern, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        check_branch_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "main",
+        "!main",
+        "release/*",
+        "**",
+        "**/x",
+        "a/**",
+        "v1.*",
+        "[^a]x",
+        "[!.]*",
+        "x/[:~ ]y",
+        "a$",
+        "caf\u00e9",
+        "?/x",
+    ],
+)
+def test_a_pattern_that_a_branch_could_match_is_kept(pattern):
+    assert check_branch_pattern(pattern) == pattern
+
+
+@pytest.mark.parametrize(
+    "name", ["refs/heads/main", "main ", "release/*", "a?", "[ab]", "a\\b", "/main", "main/", ".main", "a~1"]
+)
+def test_what_no_branch_is_called_is_refused(name):
+    with pytest.raises(ValueError):
+        check_branch_name(name)
+    for known in ("main", "release/1.0", "!x", "{a,b}", "caf\u00e9"):
+        assert check_branch_name(known) == known
 
 
 def test_exclusions_alone_are_refused():

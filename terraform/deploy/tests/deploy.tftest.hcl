@@ -841,6 +841,81 @@ run "a_pattern_of_branches_with_alternatives_is_refused" {
   expect_failures = [var.connections]
 }
 
+run "a_pattern_of_branches_with_a_full_reference_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["refs/heads/main"]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_pattern_of_branches_with_white_space_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["main", "release/* "]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_regular_expression_for_branches_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["release/.*"]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_full_reference_for_schedules_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      schedule_branch = "refs/heads/main"
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_full_reference_of_the_branch_that_may_be_applied_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      require         = { from = ["refs/heads/release"] }
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
 run "the_engines_own_token_for_modules_is_refused" {
   command = plan
 

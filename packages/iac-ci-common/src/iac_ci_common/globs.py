@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _SPECIAL: Final = frozenset("*?[]\\!")
 _ALTERNATIVES: Final = re.compile(r"(?<![\\{])\{[^{}]*,[^{}]*\}")
+_SET_OR_TEMPLATE: Final = re.compile(r"\[[!^]?[^\]]+\]|\{\{[^{}]*\}\}")
+_NEVER_IN_BRANCHES: Final = re.compile(r"[\x00-\x20\x7f~^:]")
+_NEVER_IN_NAMES: Final = frozenset("*?[\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +195,30 @@ def check_pattern(pattern: str) -> str:
 
 def check_branch_pattern(pattern: str) -> str:
     """Return a pattern that the name of a branch could match, else raise ``ValueError``."""
-    if pattern.removeprefix("!").startswith("refs/heads/"):
+    check_pattern(pattern)
+    _check_branch(_SET_OR_TEMPLATE.sub("x", pattern.removeprefix("!")))
+    return pattern
+
+
+def check_branch_name(name: str) -> str:
+    """Return the whole name of a branch, else raise ``ValueError``."""
+    if not _NEVER_IN_NAMES.isdisjoint(name):
+        raise ValueError("has one of * ? [ \\, which names of branches never have; write one whole name")
+    _check_branch(name)
+    return name
+
+
+def _check_branch(name: str) -> None:
+    """Raise ``ValueError`` for what no branch is called (git, "git-check-ref-format")."""
+    if name.startswith("refs/heads/"):
         raise ValueError("begins with refs/heads/, which names of branches do not have here; remove it")
-    return check_pattern(pattern)
+    if _NEVER_IN_BRANCHES.search(name) is not None:
+        raise ValueError("has white space, ~, ^ or :, which names of branches never have")
+    if any(not segment or segment.startswith(".") for segment in name.split("/")):
+        raise ValueError(
+            "has an empty segment, or one that begins with a dot, which names of branches never have; * matches"
+            " anything within a segment, ** any segments"
+        )
 
 
 def check_path_pattern(pattern: str) -> str:

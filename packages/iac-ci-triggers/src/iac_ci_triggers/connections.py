@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictStr, TypeAdapter, 
 
 from iac_ci_common.capabilities import NO_CONNECTION
 from iac_ci_common.errors import PortFailed
-from iac_ci_common.globs import check_pattern, check_something_can_match, matches
+from iac_ci_common.globs import check_branch_name, check_branch_pattern, check_something_can_match, matches
 from iac_ci_common.locations import SecretLocation
 from iac_ci_common.models.base import Shape
 from iac_ci_common.validation_messages import message
@@ -32,7 +32,7 @@ MAX_LIST_BYTES: Final = 4 * 1024 * 1024
 
 _CHOICE: Final = secrets.token_bytes(32)
 
-BranchPattern = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(check_pattern)]
+BranchPattern = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(check_branch_pattern)]
 """A pattern in the language of ``.iac-ci.yml``: ``*`` does not match a slash (``globs``)."""
 
 
@@ -58,7 +58,9 @@ class Connection(Shape):
         description="Patterns of the branches whose configuration is used; the repository's default branch if none are"
         " given. People with push access to such a branch decide what runs, so name protected branches.",
     )
-    schedule_branch: Annotated[StrictStr, Field(min_length=1, max_length=255)] | None = Field(
+    schedule_branch: (
+        Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(check_branch_name)] | None
+    ) = Field(
         None,
         description="The branch whose schedules run, by its whole name; without one none do. People with push access to"
         " it decide what they run.",
