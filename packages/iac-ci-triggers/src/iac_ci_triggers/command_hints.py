@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARKUP: Final = re.compile(
-    r"(?:\s|[-*+]\s|\d{1,9}[.)]\s|\[[ xX]\]\s|[`*_~]|@[A-Za-z0-9][A-Za-z0-9-]{0,38}(?:\[bot\])?[ ,:]+)*"
+    r"(?:\s|[-*+]\s|\d{1,9}[.)]\s|#{1,6}\s|\||\[[ xX]\]\s|[`*_~]|@[A-Za-z0-9][A-Za-z0-9-]{0,38}(?:\[bot\])?[ ,:]+)*"
 )
-"""What may stand before a command: spaces, bullets, numbers, boxes, emphasis, back-ticks and mentions."""
+"""What may stand before a command: spaces, bullets, numbers, signs of headings and tables, boxes, emphasis, back-ticks
+and mentions."""
 
-_COMMAND: Final = re.compile(r"/iac-ci(?: [^ ]{1,1024}){0,3}")
+_COMMAND: Final = re.compile(r"/iac-ci(?: [^ |]{1,1024}){0,3}")
 _MENTION: Final = re.compile(r"\s*@iac-ci(?:\[bot\])?[ ,:]+[a-z][a-z-]{0,39}(?: [^ ]{1,1024}){0,2}\s*", re.IGNORECASE)
 _DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"), "-")
 _FENCE: Final = re.compile(r" {0,3}(```|~~~)")
@@ -55,7 +56,7 @@ def _is_meant(line: str) -> bool:
         return True
     begin = _MARKUP.match(line)
     rest = line[begin.end() if begin is not None else 0 :]
-    words = " ".join(seen(rest).strip("`*_~ ").split())
+    words = " ".join(seen(rest).rstrip("#| ").strip("`*_~ ").split())
     return _COMMAND.fullmatch(words) is not None
 
 
