@@ -9,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from iac_ci_common.errors import ConfigurationProblems
+from iac_ci_common.models.rows import RequirementTick
+from iac_ci_triggers.apply_requirements import MOST_TICKS, shown_ticks
 from iac_ci_triggers.code_owners import Owned, Unreadable, read_code_owners
 from iac_ci_triggers.configuration import read_configuration
 from iac_ci_triggers.required import ProjectRequirements, Requirements
@@ -392,3 +394,22 @@ def test_a_file_that_is_no_text_is_unreadable(text):
 def test_what_only_gitlab_reads_is_unclear_on_github(line):
     with pytest.raises(Unreadable, match="line 2"):
         read_code_owners(b"* @all\n" + line)
+
+
+def tick(number, standing="met", command="/iac-ci apply"):
+    return RequirementTick(command=command, standing=standing, text=f"check {number}")
+
+
+def test_a_comment_shows_what_is_not_met_first_and_counts_what_it_leaves_out():
+    few = [tick(number, "not met" if number % 2 else "met") for number in range(MOST_TICKS)]
+    assert shown_ticks(few) == tuple(few)
+    many = [tick(number) for number in range(MOST_TICKS)]
+    many += [tick(90, "not met"), tick(91, "not known", "/iac-ci ship"), tick(92, "met", "/iac-ci ship")]
+    shown = shown_ticks(many)
+    assert [one.text for one in shown[:3]] == ["check 90", "check 91", "check 0"]
+    assert [(one.command, one.standing, one.text) for one in shown[MOST_TICKS:]] == [
+        ("/iac-ci apply", "met", "2 more requirements: 2 met"),
+        ("/iac-ci ship", "met", "1 more requirement: 1 met"),
+    ]
+    worse = shown_ticks([tick(number, "not met") for number in range(MOST_TICKS + 2)] + [tick(99)])
+    assert (worse[-1].standing, worse[-1].text) == ("not met", "3 more requirements: 2 not met, 1 met")

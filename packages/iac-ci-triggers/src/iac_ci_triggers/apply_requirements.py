@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from iac_ci_triggers.required import Requirements
 
 MOST_TICKS: Final = 20
-"""Most requirements that the comment of a plan shows."""
+"""Most requirements that the comment of a plan shows one by one."""
+
+_BY_URGENCY: Final = [standing.value for standing in (Standing.NOT_MET, Standing.UNKNOWN, Standing.MET)]
 
 BY_MERGE: Final = "on: merge"
 """What applies a plan after the merge, in the place of a comment."""
@@ -154,7 +157,30 @@ def ticks(
             for verdict in verdicts:
                 text = verdict.text or verdict.name
                 found[RequirementTick(command=command, standing=verdict.standing.value, text=text[:_TICK_CHARS])] = None
-    return tuple(found)[:MOST_TICKS]
+    return shown_ticks(list(found))
+
+
+def shown_ticks(found: list[RequirementTick]) -> tuple[RequirementTick, ...]:
+    """Return at most ``MOST_TICKS`` requirements, those not met first if there are more, and a count of the others.
+
+    Of the others, each command has one entry, which stands as the worst of them.
+    """
+    if len(found) <= MOST_TICKS:
+        return tuple(found)
+    found = sorted(found, key=lambda tick: _BY_URGENCY.index(tick.standing))
+    others: dict[str, list[str]] = {}
+    for tick in found[MOST_TICKS:]:
+        others.setdefault(tick.command, []).append(tick.standing)
+    counts = (
+        RequirementTick(command=command, standing=standings[0], text=_counted(Counter(standings)))
+        for command, standings in others.items()
+    )
+    return (*found[:MOST_TICKS], *counts)
+
+
+def _counted(standings: Counter[str]) -> str:
+    shown = ", ".join(f"{count} {standing}" for standing, count in standings.items())
+    return f"{standings.total()} more requirement{'' if standings.total() == 1 else 's'}: {shown}"
 
 
 def _base(
@@ -215,6 +241,7 @@ __all__ = [
     "jobs_that_apply",
     "required_of",
     "sets_of",
+    "shown_ticks",
     "ticks",
     "unmet_text",
     "verdicts_of",
