@@ -195,6 +195,21 @@ def test_the_log_of_webhooks_is_read_up_to_a_moment(wire, app, pages, minutes, f
     assert {call.request.url.partition("?")[0] for call in wire.calls} == {f"{API}/app/hook/deliveries"}
 
 
+@pytest.mark.parametrize("answer", [{"status": 502}, {"status": 403, "json": {}}, {"body": "<html>"}])
+def test_what_the_first_pages_of_the_log_tell_waits_for_no_later_one(wire, app, answer):
+    log_page(wire, None, [logged(9, 1)], "second")
+    query = {"per_page": "100", "cursor": "second"}
+    wire.get(f"{API}/app/hook/deliveries", match=[query_param_matcher(query)], **answer)
+    log = app.failed_deliveries(NEWEST - timedelta(minutes=120), pages=5)
+    assert ([failed.guid for failed in log.found], log.requests) == (["guid-9"], 2)
+
+
+def test_a_log_whose_first_page_cannot_be_read_is_a_failure(wire, app):
+    wire.get(f"{API}/app/hook/deliveries", status=404, json={})
+    with pytest.raises(PortFailed):
+        app.failed_deliveries(NEWEST, pages=5)
+
+
 def app_secret(key):
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

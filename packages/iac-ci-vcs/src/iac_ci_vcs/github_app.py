@@ -79,27 +79,37 @@ class InstallationTokens:
         """Return the app's webhooks that were not delivered after ``since``, 100 attempts in a page.
 
         GitHub logs a webhook as failed too if it was answered late, and each attempt has an entry of its own: one that
-        succeeded is newer than those that failed, so it is read before them.
+        succeeded is newer than those that failed, so it is read before them. If a later page cannot be read, those of
+        the pages before it are returned.
         """
         subject = "log of webhooks"
-        url, parameters = f"{self._root}/app/hook/deliveries", {"per_page": "100"}
+        parameters = {"per_page": "100"}
         arrived: set[str] = set()
         failed: dict[str, FailedDelivery] = {}
         requests = 0
         with self._session.doing(subject):
             while requests < pages:
-                response = self._session.ask("GET", url, subject, params=parameters)
                 requests += 1
-                listed = json_of(response)
+                try:
+                    listed, following = self._log_page(parameters, subject)
+                except PortFailed:
+                    if requests == 1:
+                        raise
+                    break
                 recent = [entry for entry in listed if datetime.fromisoformat(entry["delivered_at"]) >= since]
                 arrived |= {str(entry["guid"]) for entry in listed if 200 <= entry["status_code"] < 300}
                 failed |= {str(entry["guid"]): FailedDelivery(str(entry["id"]), str(entry["guid"])) for entry in recent}
-                following = response.links.get("next")
                 if following is None or len(recent) < len(listed):
                     break
                 # Only the cursor of the next page's address is taken, so that the app's proof goes to no other host.
                 parameters["cursor"] = parse_qs(urlsplit(following["url"]).query)["cursor"][0]
         return FailedDeliveries(tuple(one for guid, one in failed.items() if guid not in arrived), requests)
+
+    def _log_page(self, parameters: dict[str, str], subject: str) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
+        """Return the entries of a page of the log, and the link to the next one."""
+        with self._session.doing(subject):
+            response = self._session.ask("GET", f"{self._root}/app/hook/deliveries", subject, params=parameters)
+            return json_of(response), response.links.get("next")
 
     def delivery(self, failed: FailedDelivery) -> tuple[dict[str, str], dict[str, Any]]:
         """Return the headers and the payload of a webhook."""
