@@ -310,6 +310,45 @@ def test_a_closed_pull_request_stops_speaking_for_a_shared_commit_at_once(hosted
     assert hosted.host.reactions == []
 
 
+def ended_badly(hosted):
+    """Let the pull request's first run fail, and return how its status stands then."""
+    hosted.pull_request()
+    rows = build_rows(hosted.jobs[0], max_parallel=1)
+    reports = MemoryReports()
+    reports.commit_jobs = hosted.commit_jobs
+    failed = [order.model_copy(update={"status": OrderState.FAILED}) for order in rows.orders]
+    publish(reports, rows.run.model_copy(update={"status": RunState.FAILED}), failed, with_status=True)
+    hosted.clock.advance(60)
+    return reports.statuses[0].state
+
+
+def narrowed(hosted):
+    hosted.configure(CONFIGURATION.replace(b"infra/**", b"elsewhere/**"), commit="d" * 40)
+
+
+def draftless(hosted):
+    hosted.configure(CONFIGURATION.replace(b"pull_request: {", b"pull_request: {drafts: false, "), commit="d" * 40)
+    hosted.change(is_draft=True)
+
+
+@pytest.mark.parametrize(("change", "state"), [(narrowed, VALID), (draftless, OPEN), (lambda hosted: None, None)])
+def test_a_run_of_another_configuration_says_nothing_of_a_job_that_does_not_run_now(hosted, change, state):
+    assert ended_badly(hosted) is FAILED
+    change(hosted)
+    hosted.pull_request("labeled")
+    status = hosted.statuses.get("iac-ci/plan")
+    assert (status and status.state) is state
+
+
+def test_a_label_that_is_taken_away_hides_no_failed_run(hosted):
+    hosted.configure(FILTERED)
+    hosted.change(labels=("infra",))
+    assert ended_badly(hosted) is FAILED
+    hosted.change(labels=())
+    hosted.pull_request("unlabeled")
+    assert hosted.statuses["iac-ci/plan"].state is FAILED
+
+
 FILTERED = CONFIGURATION.replace(b'{paths: ["infra/**"]}', b"{drafts: false, labels: [infra, terraform-*]}")
 
 

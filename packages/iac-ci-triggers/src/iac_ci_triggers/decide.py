@@ -544,12 +544,22 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
 def _nothing_to_plan(facts: Facts, job: str, reason: str) -> Decision:
     """Set the job's status, which may be a required check, to success: nothing of the pull request is the job's."""
     text = f"{NOTHING_TO_PLAN}: {reason}"
-    return mark_job(facts, job_status(facts.commit, job, CommitState.SUCCESS, text), {})
+    status = job_status(facts.commit, job, CommitState.SUCCESS, text)
+    return mark_job(facts, status, {}, whole=_has_no_run(facts, job))
+
+
+def _has_no_run(facts: Facts, job: str) -> bool:
+    """Return whether the present configuration has not run a job on this commit: what ran before says nothing then."""
+    base = facts.base_branch or None
+    return not any(
+        run.job == job and run.is_for(facts.commit, base, facts.configuration_sha256) for run in facts.ledger.runs
+    )
 
 
 def _waiting_draft(facts: Facts, job: str) -> Decision:
     text = f"{job} starts when the draft is ready for review"
-    return mark_job(facts, job_status(facts.commit, job, CommitState.PENDING, text), {})
+    status = job_status(facts.commit, job, CommitState.PENDING, text)
+    return mark_job(facts, status, {}, whole=_has_no_run(facts, job))
 
 
 def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:

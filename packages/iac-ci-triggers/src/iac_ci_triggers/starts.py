@@ -145,12 +145,19 @@ def mark_job(
     orders: Mapping[str, str],
     not_run: tuple[str, ...] = (),
     plans: Mapping[str, str] | None = None,
+    *,
+    whole: bool = False,
 ) -> Decision:
-    """Return the decision to set the status of a job that has no run; for a push, the commit has no other status."""
+    """Return the decision to set the status of a job that has no run; for a push, the commit has no other status.
+
+    With ``whole``, the states of orders of older runs count no more.
+    """
     pull = facts.pull
     if pull is None:
         return Mark(status)
-    part = JobPart(pull.number, pull.base_branch, facts.trigger_id, orders, not_run=not_run, planned_by=plans or {})
+    part = JobPart(
+        pull.number, pull.base_branch, facts.trigger_id, orders, whole, not_run=not_run, planned_by=plans or {}
+    )
     return Mark(status, part)
 
 
