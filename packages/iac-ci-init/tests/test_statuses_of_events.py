@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from iac_ci_common import keys
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_vcs.commit_jobs import set_job_status
-from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
+from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus, Permission
 from iac_ci_vcs.reporting.publish import publish
 from iac_ci_vcs.testing import MemoryReports
 
@@ -347,6 +348,57 @@ def test_a_label_that_is_taken_away_hides_no_failed_run(hosted):
     hosted.change(labels=())
     hosted.pull_request("unlabeled")
     assert hosted.statuses["iac-ci/plan"].state is FAILED
+
+
+def trusted_now(hosted):
+    hosted.host.permissions[STRANGER.id] = Permission.WRITE
+
+
+def elsewhere(hosted):
+    hosted.host.heads["dev"] = "e" * 40
+    hosted.change(base_branch="dev")
+
+
+@pytest.mark.parametrize("change", [trusted_now, elsewhere, narrowed])
+def test_no_status_waits_for_an_approval_that_nobody_needs(hosted, change):
+    hosted.change(author=STRANGER)
+    hosted.pull_request()
+    assert hosted.statuses["iac-ci"].state is OPEN
+    change(hosted)
+    hosted.clock.advance(60)
+    hosted.pull_request("edited", changes={"base": {}})
+    assert hosted.statuses["iac-ci"].state is VALID
+    assert "any more" in hosted.standing("approval")
+
+
+def test_a_newer_commit_without_an_approval_gets_no_status_about_one(hosted):
+    hosted.change(author=STRANGER)
+    hosted.pull_request()
+    hosted.host.statuses.clear()
+    trusted_now(hosted)
+    hosted.change(head_sha="c" * 40)
+    hosted.pull_request("synchronize")
+    assert "iac-ci" not in hosted.statuses
+
+
+def test_a_configuration_that_is_not_used_any_more_leaves_no_failure(hosted):
+    hosted.configure(BROKEN)
+    hosted.pull_request()
+    assert hosted.statuses["iac-ci/configuration"].state is FAILED
+    elsewhere(hosted)
+    hosted.pull_request("edited", changes={"base": {}})
+    assert hosted.statuses["iac-ci/configuration"].state is VALID
+
+
+def test_what_waits_for_a_base_branch_ends_when_the_pull_request_leaves_it(hosted):
+    hosted.pull_request()
+    elsewhere(hosted)
+    hosted.pull_request("edited", changes={"base": {}})
+    ledger = hosted.ledgers.read(keys.pull_request_ledger("github.com/acme/infra", 7))
+    assert [run.cancel_reason for run in ledger.runs] == ["superseded by the base branch dev"]
+    hosted.change(base_branch="main")
+    hosted.pull_request("edited", changes={"base": {}})
+    assert len(hosted.jobs) == 2
 
 
 FILTERED = CONFIGURATION.replace(b'{paths: ["infra/**"]}', b"{drafts: false, labels: [infra, terraform-*]}")

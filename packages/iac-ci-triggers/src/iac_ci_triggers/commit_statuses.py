@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_triggers.configuration import CONFIGURATION_STATUS, FILE_NAME
+from iac_ci_triggers.notice import Subject
 from iac_ci_vcs.provider import CommitState, CommitStatus
 from iac_ci_vcs.reporting import MAX_DESCRIPTION_CHARS
 
@@ -29,6 +30,15 @@ def job_status(sha: str, job: str, state: CommitState, description: str) -> Comm
 def approval_status(sha: str, state: CommitState, description: str) -> CommitStatus:
     """Return the status about an approval, ``iac-ci``."""
     return _status(sha, APPROVAL, state, description)
+
+
+def unneeded_status(sha: str, subject: Subject) -> CommitStatus | None:
+    """Return the status that replaces the one of a standing notice whose cause is gone; None if it has none."""
+    if subject is Subject.APPROVAL:
+        return approval_status(sha, CommitState.SUCCESS, "no approval of this commit is needed any more")
+    if subject is Subject.CONFIGURATION:
+        return _configuration(sha, CommitState.SUCCESS, f"no {FILE_NAME} with problems is used any more")
+    return None
 
 
 def configuration_status(facts: Facts) -> CommitStatus | None:

@@ -27,7 +27,13 @@ from iac_ci_triggers.commands import (
     RUNNING,
     UNLOCK,
 )
-from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
+from iac_ci_triggers.commit_statuses import (
+    NOTHING_TO_PLAN,
+    approval_status,
+    configuration_status,
+    job_status,
+    unneeded_status,
+)
 from iac_ci_triggers.configuration import (
     FILE_NAME,
     applied_states,
@@ -250,8 +256,9 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     if not pull.is_open:
         return [Nothing("the pull request is closed")]
     if not facts.uses(pull.base_branch):
-        # Its head and who pushes it count when it gets another base branch.
-        return [*_seen(facts), Nothing(_unused_branch(pull.base_branch))]
+        # Its head and who pushes it count when it gets another base branch, and nothing of the last one goes on.
+        gone = [*_superseded(facts), *_settled(facts, [])]
+        return [*_seen(facts), *gone, Nothing(_unused_branch(pull.base_branch))]
     found: list[Decision] = _superseded(facts)
     found += _configuration_status(facts)
     found += _changed_configuration(facts)
@@ -284,14 +291,16 @@ def decide_closed(facts: Facts) -> list[Decision]:
 
 
 def _settled(facts: Facts, found: list[Decision]) -> list[Decision]:
-    """Return the decisions to replace the standing notices whose cause is gone."""
+    """Return the decisions to replace the standing notices whose cause is gone, and the statuses that tell the same."""
     standing = {decision.subject for decision in found if isinstance(decision, Say)}
+    gone = [subject for subject in Subject if subject.value in facts.ledger.notices and subject not in standing]
     text = f"Nothing of this holds at {facts.commit[:12]} any more."
-    return [
-        Settle(Paragraph(text), subject)
-        for subject in Subject
-        if subject.value in facts.ledger.notices and subject not in standing
-    ]
+    settled: list[Decision] = [Settle(Paragraph(text), subject) for subject in gone]
+    if facts.ledger.head_sha != facts.commit:
+        return settled
+    marked = {decision.status.context for decision in found if isinstance(decision, Mark)}
+    statuses = (unneeded_status(facts.commit, subject) for subject in gone)
+    return settled + [Mark(one) for one in statuses if one is not None and one.context not in marked]
 
 
 def _superseded(facts: Facts) -> list[Decision]:
