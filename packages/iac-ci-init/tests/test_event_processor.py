@@ -641,6 +641,25 @@ def test_gitlab_starts_jobs_too(hosted):
         hosted.deliver(Request(body, headers | {"x-gitlab-token": "guessed"}), Sender.GITLAB)
 
 
+@pytest.mark.parametrize(("head", "started"), [(HEAD[:12], 1), (NEXT[:12], 0), (None, 1)])
+def test_a_command_on_bitbucket_is_for_the_commit_that_its_author_saw(hosted, head, started):
+    hosted.host.kind, hosted.host.now = "bitbucket", hosted.clock.now()
+    said = hosted.host.write(7, WRITER, "/iac-ci plan")
+    source = {"source": {"commit": {"hash": head} if head else None}}
+    payload = {
+        "repository": {"links": {"html": {"href": "https://bitbucket.org/acme/infra"}}},
+        "pullrequest": {"id": 7, **source},
+        "comment": {"id": int(said.id), "content": {"raw": said.body}},
+        "actor": {"uuid": WRITER.id, "nickname": WRITER.login},
+    }
+    body = json.dumps(payload).encode()
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"x-event-key": "pullrequest:comment_created", "x-hub-signature": signature, "x-request-uuid": "{1}"}
+    assert hosted.deliver(Request(body, headers), Sender.BITBUCKET).status == 202
+    assert len(hosted.jobs) == started
+    assert ("is not the newest commit" in (hosted.notice or "")) is (not started)
+
+
 def test_bitbuckets_forks_have_their_code_in_the_fork(hosted):
     hosted.host.kind = "bitbucket"
     hosted.change(is_fork=True, head_repository="mallory/infra")

@@ -379,7 +379,7 @@ def _refusal(facts: Facts, comment: CommentFacts) -> str | None:
         # GitLab lets the owner of a project choose the time (Notes API). Such a comment would stay new for longer
         # than its commands are remembered.
         return f"{by}'s comment has a time in the future, so its commands were not run. Write a new comment."
-    if comment.commit is not None and comment.commit != pull_of(facts).head_sha:
+    if comment.commit is not None and not pull_of(facts).head_sha.startswith(comment.commit):
         return f"{by}'s comment is about {comment.commit}, which is not the newest commit. Write a new comment."
     return None
 

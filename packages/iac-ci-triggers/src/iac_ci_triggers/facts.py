@@ -55,7 +55,7 @@ class CommentFacts:
 
     ``is_ours``: the engine wrote it. ``may_write``: its author has write access; ``permission_is_unknown``: the host
     does not tell it. ``by_trusted_account``: its author is a bot of the connection's ``trusted_accounts``. ``commit``
-    is the pull request's head when the comment was written, if the host's event has it.
+    is the pull request's head when the comment was written, if the host's event has it; on Bitbucket abbreviated.
     """
 
     id: str

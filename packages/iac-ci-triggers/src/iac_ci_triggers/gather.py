@@ -419,7 +419,7 @@ class FactCollector:
             permission_is_unknown=permission is Permission.UNKNOWN,
             by_trusted_account=self.source.trusts(comment.author),
             created_at=comment.created_at,
-            commit=event.sha,
+            commit=event.sha or event.head,
         )
 
     def _found_comment(self, event: HostEvent) -> Comment | None:
