@@ -242,6 +242,16 @@ TOUCHED = {"added": ["a.tf"], "modified": ["b.tf"], "removed": ["c.tf", "a.tf"]}
         ({"commits": [TOUCHED], "before": "0" * 40}, None),
         ({"commits": [TOUCHED, {"added": [1]}]}, None),
         ({"commits": [TOUCHED] * 2048}, None),
+        (
+            {
+                "commits": [
+                    TOUCHED,
+                    {"added": [f"{number}.tf" for number in range(3000)], "modified": [], "removed": []},
+                ]
+            },
+            None,
+        ),
+        ({"commits": [{"added": [], "modified": ["a.tf"] * 2999, "removed": []}]}, ("a.tf",)),
         ({"commits": [{**TOUCHED, "added": [str(number) for number in range(20_000)]}]}, None),
         ({}, None),
     ],

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOST_FILES_OF_COMMIT: Final = 3000
+"""Most changed files that GitHub reports of a commit in a push (GitHub Docs, "Webhook events and payloads")."""
+
 ZERO: Final = frozenset({"0" * 40, "0" * 64})
 """Hashes that hosts send for a missing commit."""
 
@@ -61,11 +64,15 @@ class Payload:
             return None
         paths: dict[str, None] = {}
         for commit in commits:
+            reported = 0
             for kind in ("added", "modified", "removed"):
                 listed = Payload(commit).find(kind, list)
                 if listed is None or not all(isinstance(path, str) for path in listed):
                     return None
+                reported += len(listed)
                 paths.update(dict.fromkeys(listed))
+            if reported >= _MOST_FILES_OF_COMMIT:
+                return None
         return tuple(paths) if len(paths) <= MAX_CHANGED else None
 
     def moment(self, path: str) -> datetime | None:
