@@ -64,6 +64,7 @@ REFUSED = [
     (ONE, approved(by(at=None)), N, "does not tell when ann approved"),
     (ONE, approved(by(at=SEEN)), N, "ann approved before the engine had seen commit aaaaaaaaaaaa"),
     (ONE, approved(by(commit="b" * 40)), N, "ann approved commit bbbbbbbbbbbb, an older one"),
+    (ONE, approved(by(commit="")), N, "ann approved a commit that is gone"),
     (ONE, approved(by(may_write=False)), N, "ann may not write to the repository"),
     (ONE, approved(by(may_write=None)), U, "does not tell whether ann may write"),
     (ONE, approved(by(), approvals_unknown="too many commits"), U, "cannot be judged: too many commits"),

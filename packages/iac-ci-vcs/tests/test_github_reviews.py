@@ -92,6 +92,7 @@ def test_conversations_that_are_not_listed_are_not_taken_for_resolved():
 
 def test_a_review_says_of_which_commit_it_is():
     review = {"state": "APPROVED", "user": {"id": 5, "login": "ann"}, "submitted_at": "2026-01-01T00:00:00Z"}
-    answers = {f"{URL}/pulls/7/reviews": [review | {"commit_id": HEAD}], f"{URL}/pulls/7/commits": []}
-    (approval,) = reviews(answers).approvals(7).given
-    assert (approval.account.login, approval.commit) == ("ann", HEAD)
+    for commit, known in ((HEAD, HEAD), (None, "")):
+        answers = {f"{URL}/pulls/7/reviews": [review | {"commit_id": commit}], f"{URL}/pulls/7/commits": []}
+        (approval,) = reviews(answers).approvals(7).given
+        assert (approval.account.login, approval.commit) == ("ann", known)

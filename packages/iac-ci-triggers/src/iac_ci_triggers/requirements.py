@@ -182,7 +182,8 @@ def _why_never(approver: Approver, known: Known) -> str | None:
     if approver.at <= known.head_seen_at:
         return f"{login} approved before the engine had seen commit {known.pull.head_sha[:12]}"
     if approver.commit not in {None, known.pull.head_sha}:
-        return f"{login} approved commit {(approver.commit or '')[:12]}, an older one"
+        commit = f"commit {approver.commit[:12]}, an older one" if approver.commit else "a commit that is gone"
+        return f"{login} approved {commit}"
     return None
 
 

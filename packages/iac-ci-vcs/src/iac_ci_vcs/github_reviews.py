@@ -99,7 +99,8 @@ class GitHubReviews:
         """Return the people whose newest decision is an approval.
 
         That a review is of the newest commit proves nothing, for GitHub moves reviews to later commits
-        (The01Geek/prflow#1247); that it is of another one does.
+        (The01Geek/prflow#1247); that it is of another one does, and so does that it is of none: GitHub forgets commits
+        that no branch has.
         """
         subject, read = "reviews", 0
         newest: dict[str, tuple[str, Account, dict[str, Any]]] = {}
@@ -120,7 +121,9 @@ class GitHubReviews:
         elif commits >= _MOST_COMMITS:
             unknown = f"the pull request has {commits} commits or more, and GitHub does not list the people of all"
         given = tuple(
-            Approval(account, moment_of(review.get("submitted_at")), account.id in committers, review.get("commit_id"))
+            Approval(
+                account, moment_of(review.get("submitted_at")), account.id in committers, review.get("commit_id") or ""
+            )
             for _, account, review in newest.values()
             if review["state"] == "APPROVED"
         )

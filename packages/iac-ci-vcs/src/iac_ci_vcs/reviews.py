@@ -34,7 +34,7 @@ class Approval:
 
     ``at`` is when it was given, None if the host does not tell it. ``has_committed`` says that the host names the
     account as author or committer of a commit of the pull request. ``commit`` is the one that it was given to, None if
-    the host does not tell it; hosts may move it to a later one.
+    the host does not tell it, empty if that is gone; hosts may move it to a later one.
     """
 
     account: Account
