@@ -90,6 +90,11 @@ def test_conversations_that_are_not_listed_are_not_taken_for_resolved():
     assert blocked(status("build"), OWN, threads=101, listed=100).state is Mergeable.UNKNOWN
 
 
+def test_the_engines_own_required_status_is_known_in_capitals_too():
+    """GitHub compares the names of statuses ignoring case, also those that rules name."""
+    assert blocked(OWN, status("build"), rules=("build", "IAC-CI/plan")).state is Mergeable.YES
+
+
 def test_a_review_says_of_which_commit_it_is():
     review = {"state": "APPROVED", "user": {"id": 5, "login": "ann"}, "submitted_at": "2026-01-01T00:00:00Z"}
     for commit, known in ((HEAD, HEAD), (None, "")):

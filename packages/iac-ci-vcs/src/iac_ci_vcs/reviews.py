@@ -24,8 +24,9 @@ MOST_PAGES: Final = 3
 
 
 def is_own_context(name: str) -> bool:
-    """Return whether a status is the engine's own."""
-    return name == OWN_CONTEXT or name.startswith(f"{OWN_CONTEXT}/")
+    """Return whether a status is the engine's own. GitHub compares their names ignoring case."""
+    context = name.casefold()
+    return context == OWN_CONTEXT or context.startswith(f"{OWN_CONTEXT}/")
 
 
 @dataclass(frozen=True, slots=True)
