@@ -142,6 +142,31 @@ def test_older_versions_of_gitlab_tell_no_id_of_a_person():
     assert (event.actor.id, event.actor.login) == ("", "ann")
 
 
+@pytest.mark.parametrize("value", [None, "null"])
+@pytest.mark.parametrize(
+    ("given", "fields", "actor"),
+    [
+        (gitlab("push", ref="refs/heads/main", after=SHA, user_id=5, user_username="ann"), [["user_id"]], ("", "ann")),
+        (
+            gitlab("push", ref="refs/heads/main", after=SHA, user_id=5, user_username="ann", user_name="Ann"),
+            [["user_username"]],
+            ("5", "Ann"),
+        ),
+        (
+            gitlab("push", ref="refs/heads/main", after=SHA, user_id=5, user_username="ann"),
+            [["user_id"], ["user_username"]],
+            ("", "ghost"),
+        ),
+        (bitbucket("repo:push", push={"changes": [{"new": BRANCH}]}), [["actor", "uuid"]], ("", "ann")),
+    ],
+)
+def test_a_push_counts_whoever_its_host_names(given, fields, actor, value):
+    for path in fields:
+        given = without(given, *path, value=value)
+    event = parse_event(*given)
+    assert (event.kind, event.actor.id, event.actor.login) == (EventKind.PUSH, *actor)
+
+
 @pytest.mark.parametrize("value", [None, "null", ""])
 def test_the_head_of_a_pull_request_may_be_untold(value):
     opened = github("pull_request", action="synchronize", pull_request=PULL, before="b" * 40)

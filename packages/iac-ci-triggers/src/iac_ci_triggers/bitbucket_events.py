@@ -52,11 +52,12 @@ def repository(payload: Payload) -> str | None:
 
 
 def _actor(payload: Payload) -> dict[str, str]:
-    """Return the account by its UUID; an app's account has no nickname, and a push by a key may have no account."""
+    """Return the account by its UUID; an app's has no nickname, a push by a key may have none, and a team's no UUID."""
     if payload.find("actor", object) is None:
         return {"id": GHOST.id, "login": GHOST.login}
     name = payload.find("actor.nickname", str) or payload.find("actor.display_name", str) or "unknown"
-    return {"id": payload.get("actor.uuid", str), "login": name}
+    has_id = payload.find("actor.uuid", object) is not None
+    return {"id": payload.get("actor.uuid", str) if has_id else "", "login": name}
 
 
 def _push(payload: Payload) -> list[dict[str, Any]] | Ignored:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_triggers.event import EventKind, Ignored
+from iac_ci_vcs.provider import GHOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,5 +121,12 @@ def _push(payload: Payload) -> dict[str, Any] | Ignored:
         "branch": reference.removeprefix("refs/heads/"),
         "sha": sha,
         "before": payload.commit("before"),
-        "actor": {"id": str(payload.get("user_id", int)), "login": payload.get("user_username", str)},
+        "actor": _pusher(payload),
     }
+
+
+def _pusher(payload: Payload) -> dict[str, str]:
+    """Return the account of a push; one by a key without a person, or of an account that was deleted, has none."""
+    number = None if payload.find("user_id", object) is None else payload.get("user_id", int)
+    login = payload.find("user_username", str) or payload.find("user_name", str) or GHOST.login
+    return {"id": "" if number is None else str(number), "login": login}
