@@ -85,6 +85,12 @@ def test_no_text_becomes_markup(text):
     assert "@" not in escaped or "\\@\u200b" in escaped
 
 
+@pytest.mark.parametrize("text", ["$x$", "undeclared ${var.a} and ${var.b}", "$$\\color{white}{hidden}$$", "a $`b`$"])
+def test_no_text_becomes_a_formula(text):
+    """GitHub and GitLab render what stands between dollar signs as mathematics."""
+    assert re.search(r"(?<!\\)(?:\\\\)*\$", escape(text)) is None
+
+
 @given(TEXTS)
 def test_no_log_leaves_its_block(text):
     tokens = PARSER.parse(f"before\n\n{fence(plain(text))}\n\nafter")

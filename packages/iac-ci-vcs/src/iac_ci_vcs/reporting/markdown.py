@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+.!|~@&-])")
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+.!|~@&$-])")
 _INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 """Control characters, and those that begin a line, reverse the text or have no width (Unicode Standard Annex #9)."""
 
