@@ -252,6 +252,10 @@ def test_what_is_quoted_or_only_mentioned_gets_no_hint(text):
 
 def test_several_commands_keep_their_order_up_to_a_limit():
     assert find_commands("/iac-ci cancel\n/iac-ci plan").commands == (Command("cancel"), PLAN)
+    assert find_commands("/iac-ci apply net\n/iac-ci plan\n\n/iac-ci  apply ./net/").commands == (
+        Command("apply", target="net"),
+        PLAN,
+    )
     assert find_commands("/iac-ci cancel running").commands == (Command("cancel", target="running"),)
     assert find_commands("/iac-ci cancel everything").problems
     found = find_commands("\n".join(f"/iac-ci plan t{number}" for number in range(MAX_COMMANDS + 5)))

@@ -91,11 +91,11 @@ class CommandsFound:
 def find_commands(text: str) -> CommandsFound:
     """Return the commands of a comment, at most ``MAX_COMMANDS``; none for the engine's comments. Never raises.
 
-    The time is linear in the length of the text.
+    One that stands there several times counts once. The time is linear in the length of the text.
     """
     if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKERS) or "iac-ci" not in seen(text):
         return CommandsFound()
-    commands: list[Command] = []
+    commands: dict[Command, None] = {}
     problems: list[str] = []
     handled: set[str] = set()
     for line in find_plain_lines(text):
@@ -117,7 +117,7 @@ def find_commands(text: str) -> CommandsFound:
         elif len(commands) == MAX_COMMANDS:
             problems.append(f"a comment has at most {MAX_COMMANDS} commands; the others were not run")
         else:
-            commands.append(parsed)
+            commands[parsed] = None
     problems += [_hint(line) for line in lines_with_markup(text) if line not in handled]
     distinct = list(dict.fromkeys(problems))
     if len(distinct) > MAX_COMMANDS:
