@@ -225,6 +225,17 @@ def test_a_merge_queue_plans_no_project_without_autoplan(hosted):
     assert set(hosted.orders) == {"plan-live-app", "plan-live-net"}
 
 
+@pytest.mark.parametrize("files", [{}, {"live/dns/main.tf": ""}])
+def test_a_merge_queue_waits_for_no_job_that_has_nothing_to_plan(hosted, files):
+    """Without a project at its commit, or with one that only a command plans."""
+    hosted.configure(BY_HAND)
+    hosted.code({"README.md": ""} | files)
+    merge_group(hosted)
+    assert hosted.orders == {}
+    for name in ("iac-ci/plan", "iac-ci/apply"):
+        assert hosted.statuses[name].state is CommitState.SUCCESS
+
+
 def test_a_plan_may_be_repeated_and_an_apply_never(hosted):
     hosted.configure(FRESH.replace(b"    role:", b"    retry: {attempts: 3, on: [1]}\n    role:"))
     hosted.comment("/iac-ci apply live/net")

@@ -242,9 +242,14 @@ def decide_merge_group(facts: Facts) -> list[Decision]:
     found = _configuration_status(facts)
     if isinstance(configuration, ConfigurationProblems):
         return found
-    for name in jobs_for_pull_request(configuration, facts.queue_base, None).jobs:
+    chosen, needed = (
+        jobs_for_pull_request(configuration, facts.queue_base, None),
+        jobs_before_merge(configuration, None),
+    )
+    found += [_nothing_to_plan(facts, job.name, job.reason) for job in chosen.untouched]
+    for name in chosen.jobs:
         found += _start(facts, configuration, name, BY_EVENT)
-    for name in jobs_before_merge(configuration, None).jobs:
+    for name in (*needed.jobs, *(job.name for job in needed.untouched)):
         text = f"the pull requests of this merge group needed {name} before they were queued"
         found.append(Mark(job_status(facts.commit, name, CommitState.SUCCESS, text)))
     return found
