@@ -51,6 +51,8 @@ def answer_name(comment_id: str) -> str:
 
 _SHOWN: Final = 50
 _TEXT_CHARS: Final = 600
+_MORE_CHARS: Final = 40
+"""Characters that are kept for the count of what does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +75,28 @@ def render_paragraphs(name: str, paragraphs: tuple[Paragraph, ...], *, commit: s
         head += f" at {code(commit[:12])}"
     whole = head
     for number, paragraph in enumerate(paragraphs):
-        part = "\n\n" + _paragraph(paragraph)
         left = f"\n\n… and {len(paragraphs) - number} more paragraphs that do not fit here."
-        if len(whole) + len(part) + len(left) > style.max_chars:
+        room = style.max_chars - len(whole) - len(left)
+        part = "\n\n" + _paragraph(paragraph, room)
+        if len(part) > room:
             return whole + left
         whole += part
     return whole
 
 
-def _paragraph(paragraph: Paragraph) -> str:
+def _paragraph(paragraph: Paragraph, room: int) -> str:
+    """Return a paragraph with as many of its items as fit into ``room`` characters; the others are counted."""
     items = [_short(line) for line in paragraph.lines]
     items += [f"{code(_cut(problem.where))}: {_short(problem.what)}" for problem in paragraph.problems]
     text = _short(paragraph.title)
-    for item in items[:_SHOWN]:
+    command = f"\n\n```\n{paragraph.command}\n```" if paragraph.command is not None else ""
+    room -= len(command) + _MORE_CHARS
+    for number, item in enumerate(items):
+        if number == _SHOWN or len(text) + len(item) > room:
+            text += f"\n- … and {len(items) - number} more"
+            break
         text += f"\n- {item}"
-    if len(items) > _SHOWN:
-        text += f"\n- … and {len(items) - _SHOWN} more"
-    if paragraph.command is not None:
-        text += f"\n\n```\n{paragraph.command}\n```"
-    return text
+    return text + command
 
 
 def _short(text: str) -> str:
