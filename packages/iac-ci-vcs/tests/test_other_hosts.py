@@ -323,6 +323,22 @@ def test_files_are_read_whole_or_not_at_all(wire, gitlab, bitbucket):
 
 
 @pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ({"status": "merge conflict", "old": {"path": "a"}, "new": {"path": "b"}}, ("b", "a")),
+        ({"status": "rename conflict", "old": {"path": "a"}, "new": {"path": "b"}}, ("b", "a")),
+        ({"status": "merge conflict", "old": {"path": "a"}, "new": {"path": "a"}}, ("a",)),
+        ({"status": "local deleted", "old": None, "new": {"path": "a"}}, ("a",)),
+        ({"status": "removed", "old": {"path": "a"}, "new": None}, ("a",)),
+    ],
+)
+def test_a_file_of_bitbucket_that_was_moved_and_conflicts_counts_with_both_names(wire, bitbucket, change, paths):
+    wire.get(f"{BITBUCKET}/pullrequests/7/diffstat", json={"values": [change]})
+    (file,) = bitbucket.changed_files(7).files
+    assert set(file.paths) == set(paths)
+
+
+@pytest.mark.parametrize(
     ("answer", "error", "safe"),
     [
         ({"status": 429, "headers": {"Retry-After": "3600"}, "json": {}}, Throttled, True),

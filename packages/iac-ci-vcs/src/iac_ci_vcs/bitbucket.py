@@ -464,7 +464,8 @@ def _listed(payload: dict[str, Any]) -> ListedPullRequest:
 def _changed(payload: dict[str, Any]) -> ChangedFile:
     old, new = ((payload.get(side) or {}).get("path") for side in ("old", "new"))
     status = payload.get("status")
-    if status == "renamed" and old and new:
+    if old and new and old != new:
+        # Also of a file that conflicts, whose status says that alone.
         return ChangedFile(new, ChangeKind.RENAMED, old)
     if status in {"added", "removed"}:
         return ChangedFile(new or old or "", ChangeKind.ADDED if status == "added" else ChangeKind.REMOVED)
