@@ -341,6 +341,7 @@ def test_a_file_of_bitbucket_that_was_moved_and_conflicts_counts_with_both_names
 @pytest.mark.parametrize(
     ("answer", "error", "safe"),
     [
+        ({"status": 403, "json": {"message": "You have triggered an abuse detection mechanism."}}, Throttled, True),
         ({"status": 429, "headers": {"Retry-After": "3600"}, "json": {}}, Throttled, True),
         ({"status": 403, "json": {"message": "forbidden"}}, PortFailed, False),
         ({"status": 502, "body": "<html>"}, PortFailed, True),

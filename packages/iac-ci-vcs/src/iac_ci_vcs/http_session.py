@@ -32,6 +32,9 @@ API, "Troubleshooting the REST API")."""
 _SECONDARY_SECONDS: Final = 60
 """Wait after a secondary rate limit without a named time (GitHub REST API, "Rate limits for the REST API")."""
 
+_LIMITED: Final = ("rate limit", "abuse detection")
+"""Words of the reason of a request that a limit refuses; GitHub Enterprise has the second ones in older versions."""
+
 _ATTEMPTS: Final = 4
 _REMEMBERED: Final = 128
 _REMEMBERED_BYTES: Final = 1024 * 1024
@@ -263,7 +266,7 @@ def _requested_wait(response: requests.Response) -> float | None:
         limited = (
             "Retry-After" in headers
             or headers.get("X-RateLimit-Remaining") == "0"
-            or "rate limit" in reason_of(response).lower()
+            or any(words in reason_of(response).lower() for words in _LIMITED)
         )
         if not limited:
             return None
