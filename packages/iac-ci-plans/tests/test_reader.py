@@ -107,6 +107,31 @@ def test_changes_are_read_from_each_form(log, expected):
     assert count(log) == expected
 
 
+OUTPUTS = "Changes to Outputs:\n  + o = 1\n"
+ONLY_OUTPUTS = "Changes to Outputs:\n  + p = 1\n\nYou can apply this plan to save these new output values to the\n"
+PLAN = "Plan: 1 to add, 0 to change, 0 to destroy.\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        # `terraform plan | tail -5`, and a summary whose colours `cat -v` has written as text.
+        (OUTPUTS, None),
+        ("^[[1mPlan:^[[0m 3 to add, 1 to change, 2 to destroy.\n^[[0m\n" + OUTPUTS, None),
+        (ONLY_OUTPUTS, Changes(operation=PLANNED, outputs=1)),
+        (PLAN + "\n" + OUTPUTS, Changes(operation=PLANNED, add=1, outputs=1)),
+        (PLAN + "\n" + OUTPUTS + ONLY_OUTPUTS, Changes(operation=PLANNED, add=1, outputs=2, plans=2)),
+        (OUTPUTS + "\n" + PLAN, Changes(operation=PLANNED, add=1)),
+        ("  # x.a has changed\n\n" + ONLY_OUTPUTS, Changes(operation=PLANNED, outputs=1, drift=1)),
+    ],
+)
+def test_outputs_alone_do_not_say_that_no_resource_changes(log, expected):
+    reader = PlanReader()
+    reader.feed(log.encode())
+    assert reader.result().ran
+    assert reader.result().changes == expected
+
+
 @pytest.mark.parametrize(
     "key",
     ["will be destroyed", "a must be replaced", "b has moved to c", "will no longer be managed by ", "d was deferred", "e has changed", '\\"f\\" will be read during apply', "g (h: i"],  # noqa: E501

@@ -24,6 +24,7 @@ WORDS: Final = (
     b"No current changes",
     b"nfrastructure matches",
     b"Outputs:",
+    b"these new output values",
     b"Import complete",
     b" will be read",
     b" will be replaced",

@@ -34,6 +34,9 @@ ENDED: Final = re.compile(
 """Lines that `plan` prints at its end, and `show` and `apply` do not."""
 
 OUTPUT_CHANGES: Final = re.compile(rb"Changes to Outputs:")
+OUTPUTS_ONLY: Final = re.compile(rb"You can apply this plan to save these new output values")
+"""What stands below the outputs of a plan that changes nothing else, and so has no summary."""
+
 OUTPUT_CHANGE: Final = re.compile(rb"  [-+~] (?P<name>\"[^\"]{1,300}\"|\S{1,300})")
 HEREDOC: Final = re.compile(rb"[A-Za-z_][\w-]{0,300} = <<(?P<end>EOT_*)$")
 """An output's value of several lines, which stands at column 0. Terraform chooses an end that the value does not hold

@@ -54,7 +54,8 @@ class Step:
     @property
     def is_open(self) -> bool:
         """Return whether more resources may belong to this step's plan."""
-        return self.planned is None and self.document is None and self.applied is None and not self.done
+        has_summary = self.planned is not None or self.document is not None or self.applied is not None
+        return not (has_summary or self.done or self.outputs)
 
     @property
     def takes_apply(self) -> bool:

@@ -172,12 +172,15 @@ class Unit:
         last = self._last
         if last is None or last.ended or last.applied is not None or last.outputs or last.planned is None:
             last = self._open()
-            last.planned = {}
         self._log.ran = True
         self._in_outputs = True
         self._block = self._log.room.open(b"", "outputs")
         if self._block is not None:
             last.blocks.append(self._block)
+
+    def _outputs_only(self, _: re.Match[bytes]) -> None:
+        if self._last is not None and self._last.outputs and self._last.planned is None:
+            self._last.planned = {}
 
     def _output(self, text: bytes) -> None:
         match = sentences.OUTPUT_CHANGE.match(text)
@@ -353,6 +356,7 @@ _SENTENCES: Final[tuple[tuple[re.Pattern[bytes], Callable[[Unit, re.Match[bytes]
     (sentences.NOTHING, Unit._nothing),
     (sentences.DEFERRED_ONLY, Unit._deferred_only),
     (sentences.OUTPUT_CHANGES, Unit._begin_outputs),
+    (sentences.OUTPUTS_ONLY, Unit._outputs_only),
     (sentences.ENDED, Unit._end_of_plan),
     (sentences.REFRESH_ONLY, Unit._refresh_only),
     (sentences.WARNING, Unit._warning),
