@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import zipfile
@@ -420,6 +421,23 @@ def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(stack, tmp_pat
 def test_links_and_devices_are_not_saved(stack, command, problem):
     saved = stack.run(1, command, save=("tfplan",))
     assert (saved.status, saved.files, saved.reason) == (OrderState.SUCCEEDED, None, problem)
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (r"touch 'dev-disk\x2duuid.mount'", "the name contains a backslash"),
+        (r"mkdir 'a\b'; touch 'a\b/c'", "the name contains a backslash"),
+        ("touch c:drive", "the name begins like a drive of Windows"),
+        (r"touch $'latin-\xff'", "the name is not valid UTF-8"),
+        ('d=$(printf %0200d 0); for i in $(seq 30); do mkdir "$d"; cd "$d"; done; touch deep', "File name too long"),
+    ],
+)
+def test_a_name_that_no_archive_can_hold_loses_no_other_file(stack, command, problem):
+    saved = stack.run(1, f"({command}); printf plan > tfplan; touch $'line\nbreak' 'ends with a blank '", save=("**",))
+    assert saved.status is OrderState.SUCCEEDED
+    assert re.fullmatch(f"files: '.* is left out: {problem}", saved.reason)
+    assert stack.restore("[ -s tfplan ]", "[ -f $'line\nbreak' ]", "[ -f 'ends with a blank ' ]").reason is None
 
 
 def test_no_file_is_saved_through_a_folder_that_is_a_link(stack):

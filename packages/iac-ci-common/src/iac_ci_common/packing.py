@@ -169,8 +169,8 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _check_name(name: str) -> tuple[str, ...]:
-    """Return a name's parts; raise ``PackageUnsafe`` for a name that is outside the folder on any system."""
+def name_problem(name: str) -> str | None:
+    """Return why ``pack`` and ``unpack`` refuse a name, None if they take it."""
     parts = PurePosixPath(name).parts
     problems = (
         (not parts, "is empty"),
@@ -182,10 +182,14 @@ def _check_name(name: str) -> tuple[str, ...]:
         (not _is_text(name), "is not valid UTF-8"),
         (len(parts) > MAX_NAMES_IN_PATH, f"is in more than {MAX_NAMES_IN_PATH - 1} folders inside one another"),
     )
-    for found, problem in problems:
-        if found:
-            raise PackageUnsafe(f"the file name {name!r:.80} {problem}; rename it, or {_LEAVE_OUT}")
-    return parts
+    return next((problem for found, problem in problems if found), None)
+
+
+def _check_name(name: str) -> tuple[str, ...]:
+    """Return a name's parts; raise ``PackageUnsafe`` for a name that is outside the folder on any system."""
+    if (problem := name_problem(name)) is not None:
+        raise PackageUnsafe(f"the file name {name!r:.80} {problem}; rename it, or {_LEAVE_OUT}")
+    return PurePosixPath(name).parts
 
 
 def _check_names(entries: list[zipfile.ZipInfo]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.globs import matches
 from iac_ci_common.limits import MAX_NAMES_IN_PATH, MAX_SAVED_BYTES, MAX_SAVED_FILES
+from iac_ci_common.packing import name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,8 +96,8 @@ class FileCollector:
 
     def _copy(self, name: str, parent: int, path: Path, free: int) -> tuple[int, str | None]:
         """Copy one file; return its size, and why it is left out if it is."""
-        if not _is_text(name):
-            return 0, "has a name that is not UTF-8"
+        if (problem := name_problem(name)) is not None:
+            return 0, f"is left out: the name {problem}"
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(name.rpartition("/")[2], flags, dir_fd=parent)
@@ -110,16 +111,17 @@ class FileCollector:
                 return 0, "is left out: it belongs to another user"
             if about.st_size > free:
                 return 0, f"is left out: an order keeps {MAX_SAVED_BYTES} bytes at most"
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with os.fdopen(descriptor, "rb", closefd=False) as source, path.open("xb") as sink:
-                shutil.copyfileobj(source, sink, _CHUNK)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                copy = path.open("xb")
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                # Commands can nest folders beyond what a path may have.
+                return 0, f"is left out: {error.strerror}"
+            with os.fdopen(descriptor, "rb", closefd=False) as source, copy:
+                shutil.copyfileobj(source, copy, _CHUNK)
             path.chmod(0o700 if about.st_mode & stat.S_IXUSR else 0o600)
             return about.st_size, None
         finally:
             os.close(descriptor)
-
-
-def _is_text(name: str) -> bool:
-    with contextlib.suppress(UnicodeEncodeError):
-        return bool(name.encode("utf-8"))
-    return False
