@@ -19,6 +19,7 @@ from iac_ci_worker.decide import Allowance, Ending, Outcome
 from iac_ci_worker.graceful_stop import stop_gracefully, terraform_is_left
 from iac_ci_worker.log_writer import LogWriter
 from iac_ci_worker.memory import memory_kills
+from iac_ci_worker.output_pipe import end_for_one_command, output_pipe
 from iac_ci_worker.processes import end_descendants, has_children, kill_sessions, watched_end
 from iac_ci_worker.separation import process_arguments
 from iac_ci_worker.stop_request import StopRequest
@@ -69,12 +70,12 @@ class BashRunner:
 
     def __init__(self, *, user: int | None = None) -> None:
         """Run the commands as ``user``, by default as this process's user."""
-        self._as_user = process_arguments(user)
+        self._user = user
         self._bash = shutil.which("bash", path=os.defpath) or "/bin/bash"
 
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
         """Run the commands until one fails, they reach their time-out, or the worker is stopped."""
-        reading, writing = os.pipe()
+        reading, writing = output_pipe(self._user)
         writer = LogWriter(reading, log, redactor)
         writer.start()
         killed_before = memory_kills()
@@ -137,16 +138,20 @@ class BashRunner:
     def _start(
         self, commands: Commands, command: str, output: int, options: tuple[str, ...] = ()
     ) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - the order's own command
-            [self._bash, *options, "-euo", "pipefail", "-c", command.replace("\r\n", "\n")],
-            cwd=commands.folder,
-            env=dict(commands.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            **self._as_user,
-        )
+        own_end = end_for_one_command(output)
+        try:
+            return subprocess.Popen(  # noqa: S603 - the order's own command
+                [self._bash, *options, "-euo", "pipefail", "-c", command.replace("\r\n", "\n")],
+                cwd=commands.folder,
+                env=dict(commands.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=own_end,
+                stderr=own_end,
+                start_new_session=True,
+                **process_arguments(self._user),
+            )
+        finally:
+            os.close(own_end)
 
 
 class _Attempt:
