@@ -58,6 +58,7 @@ FORMS = {
     ),
     "answered by a document": "./tool <<EOF\nyes\nEOF",
     "that its shell forgets": "(./tool &); sleep 300",
+    "that its script stops": './tool & until [ -e "$LOCK" ]; do :; done; kill -STOP $!; wait',
     "in place of a shell, with less priority": "bash -c 'exec nice -n 5 stdbuf -oL ./tool' | tee out.log",
 }
 

@@ -290,6 +290,18 @@ def test_who_is_asked_and_how(case):
     assert chosen(processes, asked, 1000.0) == {}, "no process is asked twice"
 
 
+def test_a_stopped_process_is_continued_once_it_is_asked():
+    asked = Asked()
+    look = [process(2, name="timeout", stopped=True), process(3, 2, caught=INT, stopped=True)]
+    assert signals(look, asked, 100.0) == [(look[1], signal.SIGINT), (look[1], signal.SIGCONT)]
+    # It may be stopped again.
+    assert signals(look, asked, 100.1) == [(look[1], signal.SIGCONT)]
+    asked.processes.add(look[0].key)
+    asked.held.add(look[0].key)
+    running = process(3, 2, caught=INT)
+    assert signals([look[0], running], asked, 100.2) == [], "what the worker holds stays so"
+
+
 def test_what_starts_after_the_stop_has_time_to_clean_up():
     asked, shell = Asked(), process(2, name="bash")
     assert chosen([shell, process(3, 2)], asked, 100.0) == {2: "SIGINT", 3: "SIGINT"}

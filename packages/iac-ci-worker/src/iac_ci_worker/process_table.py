@@ -46,6 +46,9 @@ class Process:
     feeds: frozenset[Pipe] = frozenset()
     """The pipes that it may write through another descriptor, as ``tee`` does with its files."""
 
+    stopped: bool = False
+    """Whether it does nothing, not even end at a signal, until it gets SIGCONT."""
+
     @property
     def key(self) -> tuple[int, int, str]:
         """Return what names the process although process numbers are used again.
@@ -118,6 +121,7 @@ def _described(pid: int, fields: list[str]) -> Process | None:
         reads=read - written,
         writes=outputs,
         feeds=written - outputs,
+        stopped=fields[_STATE] == "T",
     )
 
 

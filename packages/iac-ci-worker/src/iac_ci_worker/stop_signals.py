@@ -13,6 +13,7 @@ state:
 - A script that handles SIGTERM is asked by it, and what it runs ten seconds later: it may pass the signal on.
 - A process that reads a pipe is not asked while a process of the order writes into it: ``tee``, what reads from
   ``tee``, and bash for ``$(…)`` would leave Terraform with a broken pipe.
+- A process that the commands have stopped (SIGSTOP) is continued as soon as it is asked.
 - What starts after the wish to stop has ten seconds, so that handlers can clean up, and is then asked as well.
 
 What starts one command after another would do so until it is killed, in the middle of one of them:
@@ -97,7 +98,7 @@ def signals(
     asked.tools |= {look.family.processes[pid].key for pid in look.family.tools}
     chosen = look.asks()
     # First those that go on, so that they start nothing when what they wait for ends.
-    return [*look.ends(), *chosen]
+    return [*look.ends(), *chosen, *look.continues()]
 
 
 class _Look:
@@ -163,6 +164,11 @@ class _Look:
                     late = (child.key for child in self._processes_below(pid) if child.key in asked.late)
                     asked.due.update(dict.fromkeys(late, self._now))
         return chosen
+
+    def continues(self) -> list[tuple[Process, signal.Signals]]:
+        """Return who was asked and does not know it, because the commands have stopped it."""
+        asked = self._asked.processes - self._asked.held
+        return [(one, signal.SIGCONT) for one in self.family.processes.values() if one.stopped and one.key in asked]
 
     def _note_who_went_on(self) -> None:
         """Note who started a command after the wish: the shells above it, and the first program above those.
