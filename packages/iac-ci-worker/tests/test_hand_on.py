@@ -554,6 +554,13 @@ def test_a_folder_that_cannot_be_read_is_named(stack, monkeypatch):
     assert kept_by(stack) == {"errored.tfstate": b"state"}
 
 
+def test_what_is_left_is_kept_also_if_a_later_command_cannot_be_started(stack):
+    moved = 'here="$PWD"; cd ..; mv "$here" elsewhere'
+    failed = stack.run(1, f"printf state > errored.tfstate; {moved}", "terraform state push errored.tfstate")
+    assert re.match("command 2 of 2 could not be started: ", failed.reason)
+    assert failed.kept is not None
+
+
 def test_an_order_chooses_what_is_kept(stack):
     stack.run(1, LOST, keep_on_failure=("other",))
     assert kept_by(stack) == {"other": b"x"}

@@ -600,8 +600,16 @@ def test_an_order_may_set_its_own_trace_context():
 )
 def test_a_command_that_cannot_be_started_says_why(secrets, first, why):
     result = World([first, "true"], secrets=secrets).run()
-    assert result.status is OrderState.FAILED
-    assert re.search(why, result.reason), result.reason
+    assert (result.status, result.exit_code) == (OrderState.FAILED, None)
+    assert re.match(why, result.reason), result.reason
+
+
+def test_what_ran_before_a_command_that_cannot_be_started_is_reported():
+    plan = "echo 'Plan: 1 to add, 0 to change, 0 to destroy.'"
+    result = World([f'{plan}; mv "$PWD" "$PWD.old"', "true # terraform apply"]).run()
+    assert "could not be started" in result.reason
+    assert result.failed_command == "true # terraform apply"
+    assert result.changes.add == 1
 
 
 def test_the_time_out_ends_the_whole_family():

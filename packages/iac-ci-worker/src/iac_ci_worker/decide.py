@@ -81,7 +81,8 @@ class Outcome:
     """The end of the commands. ``command`` is the index (from 0) of the last one that was started.
 
     ``stopped_after`` are the seconds from the first command to the wish to stop, ``graced`` those from there to the end
-    of the last process; ``killed`` is true if not all processes ended by themselves. ``disk_was_full`` is true if the
+    of the last process; ``killed`` is true if not all processes ended by themselves. ``not_started`` is why the last
+    command could not be started, empty if it was. ``disk_was_full`` is true if the
     log found no room, ``out_of_memory`` if the kernel killed a process for its memory. ``plans`` is what was read of
     plans in what the commands printed, before anything was masked. ``log_times`` say when the log was written. ``ok``
     are the exit codes that are a success of the last command, and ``changed`` is true if a command succeeded with
@@ -98,6 +99,7 @@ class Outcome:
     stopped_after: float = 0.0
     graced: float = 0.0
     killed: bool = False
+    not_started: str = ""
     log_times: tuple[tuple[int, int], ...] = ()
     ok: tuple[int, ...] = SUCCESS
     changed: bool = False
@@ -190,6 +192,9 @@ def verdict(
         status = OrderState.TIMED_OUT if timed_out else OrderState.CANCELLED
         return Verdict(status, reason, failed=True)
     full_disk = _FULL_DISK if outcome.disk_was_full else ""
+    if outcome.not_started:
+        reason = _joined(f"{which} could not be started: {outcome.not_started}", full_disk)
+        return Verdict(OrderState.FAILED, reason, failed=True)
     if outcome.exit_code in outcome.ok:
         return Verdict(OrderState.SUCCEEDED, full_disk or None, failed=False, changed=outcome.changed)
     if outcome.exit_code is not None and outcome.exit_code < 0:

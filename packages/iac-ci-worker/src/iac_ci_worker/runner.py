@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from iac_ci_common.errors import PortFailed
 from iac_ci_common.limits import SHORT_GRACE_SECONDS
 from iac_ci_common.models.commands import SUCCESS
 from iac_ci_worker.command_heading import command_heading
@@ -109,7 +108,11 @@ class BashRunner:
             # bash ends with 2 if it cannot parse a command, and Terraform if its plan has changes.
             checks = (True, False) if _NOT_PARSED in ok else (False,)
             for only_parses in checks:
-                process = self._started(commands, number, output, only_parses=only_parses)
+                try:
+                    process = self._start(commands, commands.cmds[number], output, ("-n",) if only_parses else ())
+                except OSError as error:
+                    why = _why(error, commands)
+                    return Outcome(Ending.EXITED, None, number, len(commands.cmds), not_started=why)
                 attempt.sessions.add(process.pid)
                 ending = attempt.wait(process, SUCCESS if only_parses else ok)
                 if ending is not Ending.EXITED:
@@ -126,18 +129,10 @@ class BashRunner:
             changed = changed or code != 0
         return Outcome(Ending.EXITED, code, number, len(commands.cmds), ok=ok, changed=changed)
 
-    def _started(self, commands: Commands, number: int, output: int, *, only_parses: bool) -> subprocess.Popen[bytes]:
-        """Start bash for one command, which it runs or only parses."""
-        try:
-            return self._start(commands, commands.cmds[number], output, ("-n",) if only_parses else ())
-        except OSError as error:
-            raise PortFailed(
-                f"command {number + 1} of {len(commands.cmds)} could not be started: {_why(error, commands)}"
-            ) from error
-
     def _start(
-        self, commands: Commands, command: str, output: int, options: tuple[str, ...] = ()
+        self, commands: Commands, command: str, output: int, options: tuple[str, ...]
     ) -> subprocess.Popen[bytes]:
+        """Start bash for one command; raise ``OSError`` if the kernel starts no process."""
         own_end = end_for_one_command(output)
         try:
             return subprocess.Popen(  # noqa: S603 - the order's own command
