@@ -179,3 +179,74 @@ def test_the_merge_decides_what_is_left_out(repository, tmp_path):
     into = repository.write("main", {".iac-ci-ignore": "head.tf\n"})
     arrived(repository, tmp_path / "out", Merge(into))
     assert git(tmp_path / "out", "status", "--porcelain") == ""
+
+
+PERSON = b"t <t@example.invalid> 1273698410 +0000"
+FAULTS = {
+    "a time zone that none has": b"t <t@example.invalid> 1273698410 +051800",
+    "no blank before the time": b"t <t@example.invalid>1273698410 +0000",
+    "no address": b"t 1273698410 +0000",
+    "an address within a name": b"t <t <t@example.invalid> 1273698410 +0000",
+    "a time with leading zeros": b"t <t@example.invalid> 01273698410 +0000",
+    "two authors": PERSON + b"\nauthor " + PERSON,
+}
+
+
+def write(repository: Repository, kind: str, content: bytes) -> str:
+    """Write an object as it is, also one that git would not make."""
+    command = ["git", "-C", str(repository.folder), "hash-object", "-t", kind, "-w", "--literally", "--stdin"]
+    return subprocess.run(command, input=content, check=True, capture_output=True).stdout.decode().strip()
+
+
+def continue_from(repository: Repository, commit: str) -> None:
+    """Let both branches continue from another commit."""
+    for branch in ("main", "change"):
+        git(repository.folder, "checkout", "--quiet", "-B", branch, commit)
+        setattr(repository, branch, repository.write(branch, {f"{branch}.tf": "new\n"}))
+
+
+def arrives_each_way(repository: Repository, tmp_path: Path, old: str) -> None:
+    _, names = arrived(repository, tmp_path / "merge", Merge(into=repository.main))
+    assert {"main.tf", "change.tf"} <= set(names)
+    GitRepositories(allow_file=True).checkout(
+        f"file://{repository.folder}", old, str(tmp_path / "old"), token=None, ssh_key=None
+    )
+    assert (tmp_path / "old" / "gone.tf").exists()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_commit_of_an_old_tool_in_the_history_is_no_obstacle(repository, tmp_path, fault):
+    tree = git(repository.folder, "rev-parse", "change^^{tree}")
+    about = b"author %s\ncommitter %s\n" % (FAULTS[fault], PERSON)
+    old = write(repository, "commit", b"tree %s\n%s\nold\n" % (tree.encode(), about))
+    continue_from(repository, old)
+    (tmp_path / "old").mkdir()
+    arrives_each_way(repository, tmp_path, old)
+
+
+def test_a_folder_of_an_old_tool_is_no_obstacle(repository, tmp_path):
+    """It wrote the mode of folders with a leading zero."""
+    inner, gone = (git(repository.folder, "rev-parse", name) for name in ("change^^{tree}", "change:gone.tf"))
+    content = b"040000 folder\0" + bytes.fromhex(inner) + b"100644 gone.tf\0" + bytes.fromhex(gone)
+    tree = write(repository, "tree", content)
+    old = write(repository, "commit", b"tree %s\nauthor %s\ncommitter %s\n\nold\n" % (tree.encode(), PERSON, PERSON))
+    continue_from(repository, old)
+    (tmp_path / "old").mkdir()
+    arrives_each_way(repository, tmp_path, old)
+
+
+@pytest.mark.parametrize("name", [b".git", b".GIT", b"..", b"git~1"])
+def test_a_folder_that_git_must_not_write_is_refused_in_a_merge_too(repository, tmp_path, name):
+    inner = git(repository.folder, "rev-parse", "change^^{tree}")
+    tree = write(repository, "tree", b"40000 %s\0%s" % (name, bytes.fromhex(inner)))
+    old = write(repository, "commit", b"tree %s\nauthor %s\ncommitter %s\n\nold\n" % (tree.encode(), PERSON, PERSON))
+    side = write(
+        repository,
+        "commit",
+        b"tree %s\nparent %s\nauthor %s\ncommitter %s\n\nx\n" % (tree.encode(), old.encode(), PERSON, PERSON),
+    )
+    git(repository.folder, "update-ref", "refs/heads/evil", side)
+    with pytest.raises(PreparationFailed):
+        arrived(repository, tmp_path / "merge", Merge(into=old), commit=side)
+    with pytest.raises(PreparationFailed):
+        arrived(repository, tmp_path / "alone", Merge(into=old, host_commit=side), commit=side)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _MODULES: Final = ".gitmodules"
+_FETCH: Final = ("fetch", "--quiet")
 _ATTEMPTS: Final = 3
 _FIRST_PAUSE_SECONDS: Final = 2.0
 
@@ -284,7 +285,7 @@ class _Commit:
             self._fetch_from(base, [f"{merge.into}:{git_merge.INTO}"])
 
     def _fetch_from(self, repository: str, wanted: Sequence[str]) -> None:
-        step = ["-C", str(self.folder), "fetch", "--quiet", *git_tree.WITHOUT_FILES, "--", repository, *wanted]
+        step = ["-C", str(self.folder), *git_tree.WITHOUT_FILES, "--", repository, *wanted]
         self.checkout.repeated(lambda: self._git(step))
 
     def _write_files(self) -> None:
@@ -313,16 +314,16 @@ class _Commit:
         contents = git_tree.contents(self._in_folder("cat-file", "--batch", given=small)) if small else {}
         return git_tree.tree(blobs, chosen, sizes, contents)
 
-    def _fetch_or_follow(self, commit: str, options: Sequence[str] = ()) -> None:
+    def _fetch_or_follow(self, commit: str, command: Sequence[str] = _FETCH) -> None:
         """Fetch the commit; from another repository if the host redirects this one."""
         try:
-            self._fetch(commit, options)
+            self._fetch(commit, command)
         except Moved:
             self._use(self.checkout.rules.moved(self.repository, self.token))
-            self._fetch(commit, options)
+            self._fetch(commit, command)
 
-    def _fetch(self, commit: str, options: Sequence[str] = ()) -> None:
-        step = ["-C", str(self.folder), "fetch", "--quiet", "--depth=1", *options, "--", self.repository]
+    def _fetch(self, commit: str, command: Sequence[str]) -> None:
+        step = ["-C", str(self.folder), *command, "--depth=1", "--", self.repository]
         # With a name for the commit, git also fetches the tags that point to it.
         self.checkout.repeated(lambda: self._git([*step, f"{commit}:{git_folder.NAME}"]))
 

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _HOST_OF_SCP: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):")
 
+_OF_OLD_TOOLS: Final = (
+    *("badDate", "badDateOverflow", "badEmail", "badName", "badTimezone", "missingEmail", "missingNameBeforeEmail"),
+    *("missingSpaceBeforeDate", "missingSpaceBeforeEmail", "multipleAuthors", "nulInCommit", "zeroPaddedDate"),
+    *("missingTaggerEntry", "zeroPaddedFilemode"),
+)
+"""Faults of objects (git-fsck) that say nothing about which files a commit has: people, times, leading zeros. Old
+histories have them, code hosts and git itself take them, and nobody can mend them without a new history."""
+
 _SETTINGS: Final = {
     "core.hooksPath": os.devnull,
     "core.symlinks": "true",
@@ -31,6 +39,7 @@ _SETTINGS: Final = {
     "protocol.https.allow": "always",
     "protocol.ssh.allow": "always",
     "fetch.fsckObjects": "true",
+    **{f"fetch.fsck.{fault}": "ignore" for fault in _OF_OLD_TOOLS},
     "filter.lfs.smudge": "cat",
     "filter.lfs.required": "false",
     "submodule.recurse": "false",

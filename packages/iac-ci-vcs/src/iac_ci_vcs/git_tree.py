@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 MAX_PATHS: Final = 500_000
 """Most paths of a commit that is read."""
 
-WITHOUT_FILES: Final = ("--filter=blob:none", "--no-tags")
-"""Options to fetch folders without the content of files. A host that cannot filter sends the files too."""
+WITHOUT_FILES: Final = ("-c", "fetch.fsckObjects=false", "fetch", "--quiet", "--filter=blob:none", "--no-tags")
+"""The command that fetches folders without the content of files. A host that cannot filter sends the files too.
+
+Git before 2.46 takes no exceptions (``fetch.fsck.…``) here, and old histories need them. Names that lead out of the
+folder or into ``.git`` are refused by git where it writes files.
+"""
 
 THESE_FILES: Final = (
     "-c",
