@@ -333,6 +333,13 @@ def test_commands_are_strict(command):
     assert World([command]).run().status is OrderState.FAILED
 
 
+@pytest.mark.parametrize("command", ["-n", "+e; true", "--version", "- true"])
+def test_a_command_is_no_option_of_its_shell(command):
+    result = World([command]).run()
+    assert result.status is OrderState.FAILED
+    assert f"{command.split(';')[0].split()[0]}: command not found" in result.log_tail
+
+
 def test_code_and_folder_are_there():
     world = World(["cat main.tf; pwd"], folder="infra").with_code({"infra/main.tf": b"content"})
     assert "content" in world.run().log_tail

@@ -65,7 +65,7 @@ class Runner(Protocol):
 
 
 class BashRunner:
-    """Runs each command with ``bash -euo pipefail -c`` in a session of its own."""
+    """Runs each command with ``bash -euo pipefail -c --`` in a session of its own."""
 
     def __init__(self, *, user: int | None = None) -> None:
         """Run the commands as ``user``, by default as this process's user."""
@@ -136,7 +136,7 @@ class BashRunner:
         own_end = end_for_one_command(output)
         try:
             return subprocess.Popen(  # noqa: S603 - the order's own command
-                [self._bash, *options, "-euo", "pipefail", "-c", command.replace("\r\n", "\n")],
+                [self._bash, *options, "-euo", "pipefail", "-c", "--", command.replace("\r\n", "\n")],
                 cwd=commands.folder,
                 env=dict(commands.environment),
                 stdin=subprocess.DEVNULL,
