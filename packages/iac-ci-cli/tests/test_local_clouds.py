@@ -11,7 +11,7 @@ import pytest
 
 from iac_ci_cli import connection
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_cli.local_clouds import choose_local_cloud
+from iac_ci_cli.local_clouds import can_ask, choose_local_cloud
 
 
 @pytest.fixture
@@ -89,6 +89,11 @@ def test_a_program_is_never_asked(announce, reached, monkeypatch):
     monkeypatch.setattr(connection, "can_ask", lambda: True)
     with pytest.raises(CommandFailed, match="2 local clouds"):
         reached(quiet=True)
+
+
+def test_nobody_is_asked_where_standard_input_is_closed(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert not can_ask()
 
 
 def test_the_only_one_is_used(announce):

@@ -78,8 +78,11 @@ def ask_for_one(descriptions: list[str]) -> int | None:
 
 
 def can_ask() -> bool:
-    """Return whether a person is there to answer: standard input and standard error are a terminal, outside CI."""
-    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+    """Return whether a person is there to answer: standard input and standard error are a terminal, outside CI.
+
+    Python has no standard input where the process was started with a closed one, as some schedulers do.
+    """
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
 
 
 def _describe(state: dict[str, Any]) -> str:
