@@ -12,6 +12,7 @@ import pytest
 
 from iac_ci_cli import process
 from iac_ci_cli.errors import ExitCode
+from iac_ci_cli.local_clouds import local_session
 
 RUN = "20260101T000000-0123456789ab"
 
@@ -128,6 +129,31 @@ def test_options_that_name_no_stack_of_aws_are_refused(ask, options, message):
     code, asked, printed = ask(*options)
     assert (code, asked) == (ExitCode.BAD_INPUT, None)
     assert message in printed.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"AWS_PROFILE": "none"},
+        {"AWS_PROFILE": ""},
+        {"AWS_MAX_ATTEMPTS": "many"},
+        {"AWS_RETRY_MODE": "none"},
+        {"AWS_CONFIG_FILE": __file__, "AWS_SHARED_CREDENTIALS_FILE": __file__},
+        {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""},
+    ],
+    ids=str,
+)
+def test_settings_for_aws_do_not_keep_a_local_cloud_from_answering(ask, aws, tmp_path, settings):
+    state = {
+        "account": "111111111111", "stack": "iac-ci", "region": "us-east-1", "access_key": "ROOT", "secret_key": "s",
+        "endpoint": f"http://127.0.0.1:{aws[0]}",
+    }  # fmt: skip
+    (tmp_path / "iac-ci").mkdir()
+    (tmp_path / "iac-ci" / "cloud.json").write_text(json.dumps(state))
+    local_session.cache_clear()
+    code, asked, _ = ask("--local", **settings)
+    assert (code, asked) == (ExitCode.UNREACHABLE, ("ROOT", "us-east-1"))
 
 
 def test_an_unknown_profile_and_one_without_a_region_are_explained(ask):

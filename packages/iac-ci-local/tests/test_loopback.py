@@ -8,12 +8,14 @@ import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
 from iac_ci_local.codebuild.server import request_handler
 from iac_ci_local.codebuild.service import Builds
 from iac_ci_local.gateway import Gateway
+from iac_ci_local.loopback import open_loopback
 
 TOKEN = "the-token"
 PORT = 4566
@@ -172,3 +174,12 @@ def test_the_gateway_opens_the_image_registry_only_on_request(registry: bool, an
     }
     assert gateway.problem(push) == answer
     assert gateway.problem(push | {"path": "/2015-03-31/functions"}) == "the request is not signed"
+
+
+def test_no_proxy_stands_between(builds: tuple[Builds, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(HTTPError, match="403"):
+        open_loopback(f"http://127.0.0.1:{builds[1]}/", data=b"{}", timeout=20)

@@ -13,7 +13,7 @@ from iac_ci_cli import streams
 from iac_ci_cli.aws_messages import client_failed
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
-from iac_ci_cli.local_clouds import ask_for_one, can_ask, choose_local_cloud
+from iac_ci_cli.local_clouds import ask_for_one, can_ask, choose_local_cloud, local_session
 from iac_ci_cli.progress import progress
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.history import DynamoHistory
@@ -97,6 +97,8 @@ class StackClient:
 
     def _boto3_session(self) -> Any:
         """Return the one session of all clients, so that credentials are fetched, and a code is asked for, once."""
+        if "endpoint_url" in self.session:
+            return local_session()
         if self._session is None:
             import boto3
 

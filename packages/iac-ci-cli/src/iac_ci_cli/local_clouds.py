@@ -8,6 +8,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIELDS: Final = frozenset({"account", "stack", "region", "endpoint", "access_key", "secret_key"})
+_NOT_READ: Final = (None, None, None, None)
+_NO_FILE: Final = (None, None, os.devnull, None)
+_SETTINGS: Final = {
+    "profile": _NOT_READ,
+    "max_attempts": _NOT_READ,
+    "retry_mode": _NOT_READ,
+    "config_file": _NO_FILE,
+    "credentials_file": _NO_FILE,
+}
+"""botocore's settings that it would read from the environment and from ~/.aws, without these sources."""
+
 _START: Final = "Start one with `iac-ci local up` in another terminal."
 
 
@@ -60,6 +72,18 @@ def choose_local_cloud(
             hint=f"Name one of them:\n{listed}",
         )
     return ChosenCloud(found[chosen], is_only=False, description=_describe(found[chosen]))
+
+
+@cache
+def local_session() -> Any:
+    """Return a boto3 session for local clouds: profiles, AWS files and proxies of this machine have no part in it."""
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.Session(dict(_SETTINGS))
+    session.set_default_client_config(Config(proxies={}))
+    return boto3.Session(botocore_session=session)
 
 
 def has_rival(state: dict[str, Any]) -> bool:

@@ -13,22 +13,22 @@ import sys
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from iac_ci_cli.local_clouds import local_session
 from iac_ci_common.errors import IacCiError
 from iac_ci_local.codebuild.server import TOKEN_VARIABLE
 from iac_ci_local.codebuild.settings import BuildSettings
 from iac_ci_local.functions import limits
 from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.gateway import ACCESS_KEY_VARIABLE, REGISTRY_VARIABLE
+from iac_ci_local.loopback import open_loopback
 from iac_ci_local.names import REGION
 from iac_ci_worker.leftovers import remove_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
 READY_SECONDS: Final = 120.0
@@ -115,11 +115,10 @@ class LocalAws:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of this cloud, as root. S3 uses paths, because host names of buckets do not resolve."""
-        import boto3
         from botocore.config import Config
 
-        make: Callable[..., Any] = boto3.client
-        return make(service, config=Config(s3={"addressing_style": "path"}, max_pool_connections=16), **self.session)
+        config = Config(s3={"addressing_style": "path"}, max_pool_connections=16)
+        return local_session().client(service, config=config, **self.session)
 
     def start(self) -> None:
         """Start MiniStack and the build service and wait for them; raise ``LocalCloudError`` after 3 attempts."""
@@ -310,7 +309,7 @@ def _free_port() -> int:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback
+        with open_loopback(url, timeout=2) as response:
             return int(response.status) == 200
     except (OSError, urllib.error.URLError, ValueError):
         return False

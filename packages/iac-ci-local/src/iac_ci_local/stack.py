@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.grants import ANY_SOURCE, PARTS, Grants
 from iac_ci_common.models.tools import ToolSettings
+from iac_ci_local.loopback import open_loopback
 from iac_ci_local.names import StackNames, placeholder_values
 from iac_ci_local.templates import StackFiles, stack_folder
 
@@ -383,7 +384,7 @@ class StackBuilder:
                 data=json.dumps(project).encode(),
                 headers={"X-Amz-Target": "CodeBuild_20161006.LocalDefineProject"},
             )
-            with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - our own loopback
+            with open_loopback(request, timeout=10):
                 pass
 
     def _event_bus(self, files: StackFiles) -> None:
