@@ -88,7 +88,10 @@ jobs:
       - cmds: [x]
 """
     ) == [
-        ("line 1: version", "is not supported; this engine supports version 1"),
+        (
+            "line 1: version",
+            "is not supported; this engine supports version 1 (`iac-ci scaffold --from` converts an atlantis.yaml)",
+        ),
         ("line 2: defaults.env_vars.IACCI_SHA", "the engine sets the names that begin with IACCI_; use another name"),
         (
             "line 2: defaults.env_vars.IAC_CI_X",

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from iac_ci_common.errors import ConfigurationProblems
+from iac_ci_common.models.commands import CheckedCommand
 from iac_ci_common.models.job import Job, Order
 from iac_ci_common.validation_messages import meant, message, unknown_field
 from iac_ci_triggers.commands import PREFIX, Command, find_commands
+from iac_ci_triggers.configuration import read_configuration
 from iac_ci_triggers.configuration.models import (
     ApprovalTemplate,
     CommandWord,
@@ -57,12 +60,47 @@ def test_every_pattern_of_the_models_is_explained(pattern):
         (ApprovalTemplate, "timeout", "expires"),
         (Schedule, "tz", "timezone"),
         (Configuration, "automerge", "merge_when_applied"),
+        (CheckedCommand, "cmd", "run"),
+        (ConfiguredOrder, "cmd", "cmds"),
+        (ConfiguredJob, "stage", None),
+        (ConfiguredJob, "stages", "orders"),
     ],
 )
 def test_what_a_word_stands_for(model, word, field):
     assert meant(word, model.model_fields) == field
     said = unknown_field(word, model.model_fields)
     assert said == f"unknown field {word!r}" + (f"; did you mean {field!r}?" if field else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: CI", "line 1: name: unknown field 'name'"),
+        ("stages: [a]", "stages: unknown field 'stages'; an order starts when those of its 'depends_on' have ended"),
+        ("env: {A: b}", "unknown field 'env'; write 'env_vars' in 'defaults'"),
+        ("retry: {}", "unknown field 'retry'; it is a field of each of 'projects'"),
+        ("parallel_plan: true", "unknown field 'parallel_plan'; projects that depend on none run at the same time"),
+        ("jobs: {a: {needs: [b]}}", "unknown field 'needs'; write 'depends_on' in each of 'orders'"),
+        ("jobs: {a: {script: [b]}}", "unknown field 'script'; write 'cmds' in each of 'orders'"),
+        ("jobs: {a: {runs-on: b}}", "unknown field 'runs-on'; write 'execution_target' in each of 'orders'"),
+        ("jobs: {a: {retry: {}}}", "unknown field 'retry'; it is a field of each of 'orders'"),
+        ("jobs: {a: {allow_failure: true}}", "write must_succeed: false, in each of 'orders'"),
+        ("jobs: {a: {orders: [{timeout-minutes: 5}]}}", "'timeout-minutes'; write timeout, in seconds"),
+        ("jobs: {a: {orders: [{uses: x}]}}", "'uses'; actions are not run here; write commands into cmds"),
+        ("jobs: {a: {orders: [{timeout: 10m}]}}", "must be a whole number of seconds, without quotes and unit"),
+        ("jobs: {a: {orders: [{timeout: 1.5}]}}", "must be a whole number without quotes, point or exponent"),
+        ("projects: [{find: '**', terraform_version: v1}]", "write tools: {terraform: …}"),
+        ("projects: [{find: '**', require: {}}]", "write apply: {require: …}"),
+        ("version: 3", "supports version 1 (`iac-ci scaffold --from` converts an atlantis.yaml)"),
+        ("jobs: {}", "line 1: jobs: is empty; a configuration has jobs, projects or both"),
+        ("version: 1", "line 1: jobs: is missing; a configuration has jobs, projects or both"),
+    ],
+)
+def test_words_of_other_systems_have_hints_where_they_stand(text, expected):
+    with pytest.raises(ConfigurationProblems) as caught:
+        read_configuration(text.encode())
+    said = [f"{problem.where}: {problem.what}" for problem in caught.value.problems]
+    assert [one for one in said if one.endswith(expected)] != [], said
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union
 
 from pydantic import BaseModel, ValidationError
 
-from iac_ci_common.validation_messages import meant, message, shown, unknown_field
+from iac_ci_common.validation_messages import meant, message, shown, synonym, unknown_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -211,20 +211,25 @@ def _message(model: type[BaseModel], location: Location, entry: ErrorDetails, *,
     if parent is None or not guess:
         return f"unknown field {shown(name)}"
     foreign: Mapping[str, str] = getattr(parent, "foreign_fields", {})
-    return unknown_field(name, _fields(parent), _owner(parent, name) or foreign.get(name))
+    hint = foreign.get(name)
+    return unknown_field(name, _fields(parent), hint if hint is not None else _owner(parent, name))
 
 
 def _owner(model: type[BaseModel], name: str) -> str | None:
-    """Return a hint for a field that one of the model's inner models has."""
+    """Return a hint for a field that one of the model's inner models has, under this name or a synonym."""
+    found: str | None = None
     for outer, info in _fields(model).items():
         for inner in _inner(info.annotation):
             origin = get_origin(inner)
             inner_model = _model_of(get_args(inner)[-1] if origin in {list, dict} else inner)
-            if inner_model is not None and name in _fields(inner_model):
-                return (
-                    f"it is a field of each of {outer!r}" if origin in {list, dict} else f"it is a field of {outer!r}"
-                )
-    return None
+            if inner_model is None:
+                continue
+            holder = f"each of {outer!r}" if origin in {list, dict} else repr(outer)
+            if name in _fields(inner_model):
+                return f"it is a field of {holder}"
+            if found is None and (field := synonym(name, _fields(inner_model))):
+                found = f"write {field!r} in {holder}"
+    return found
 
 
 def _replace_key(

@@ -5,6 +5,7 @@ Users never see messages of a library. No message repeats a value, because it ma
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -76,6 +77,9 @@ _WORDS: Final = {
     "recursion_depth_exceeded": "is nested too deeply",
 }
 
+_DURATION: Final = re.compile(r" *[0-9]{1,9} *(s|m|h|d|sec|min|second|minute|hour|day)s? *", re.IGNORECASE)
+"""What other systems take as a length of time; all lengths here are seconds."""
+
 _BOUNDS: Final = {
     "greater_than": ("more than", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -145,8 +149,27 @@ _SAME: Final = (
     ("expires", "expiry", "expires_in", "timeout"),
     ("timezone", "tz", "time_zone"),
     ("merge_when_applied", "automerge", "auto_merge"),
+    ("run", "cmd", "command", "cmds", "script"),
+    ("stage",),
 )
-"""Synonyms: names in jobs, in the configuration, and in other CI systems. Earlier rows have precedence."""
+"""Synonyms: names in jobs, in the configuration, and in other CI systems. Earlier rows have precedence.
+
+A word that stands alone means no field here, although it is spelt like one.
+"""
+
+ORDER_WORDS: Final = {
+    **dict.fromkeys(("timeout-minutes", "timeout_minutes"), "write timeout, in seconds"),
+    **dict.fromkeys(("continue-on-error", "continue_on_error", "allow_failure"), "write must_succeed: false"),
+    **dict.fromkeys(("before_script", "after_script"), "write these commands into cmds"),
+    **dict.fromkeys(("artifacts", "cache"), "write save, and restore in a later order"),
+    **dict.fromkeys(("image", "container", "setup"), "write tools for versions of terraform, opentofu and terragrunt"),
+    "uses": "actions are not run here; write commands into cmds",
+    "with": "actions are not run here; write commands into cmds",
+    "shell": "bash runs the commands",
+}
+"""Words of other CI systems for which an order has no field of that meaning, and what to write."""
+
+_ALONE: Final = frozenset(row[0] for row in _SAME if len(row) == 1)
 
 _NEAR: Final = 0.75
 """Smallest similarity (0 to 1) of a misspelt word; below it most guesses are wrong."""
@@ -174,6 +197,8 @@ def message(error: ErrorDetails) -> str:
         text = "is empty" if least == 1 else f"has fewer than {least} {_unit(kind)}"
     elif kind in {"too_long", "string_too_long", "bytes_too_long"}:
         text = f"has more than {context['max_length']} {_unit(kind)}"
+    elif kind.startswith("int_") and isinstance(error.get("input"), str) and _DURATION.fullmatch(error["input"]):
+        text = "must be a whole number of seconds, without quotes and unit"
     elif kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         text = f"must be {words} {context[bound]}"
@@ -245,20 +270,35 @@ def _arrows(names: list[str]) -> str:
 def meant(name: str, fields: Iterable[str]) -> str | None:
     """Return the field of ``fields`` that an unknown name means by synonym or spelling; None if there is none."""
     known = sorted(set(fields))
-    word = name.lower().replace("-", "_")
-    if word in known:
-        return word
     # Exact synonyms come first, then similar spellings, then similar spellings of synonyms.
-    others = {other: field for row in reversed(_SAME) for field in row[:2] if field in known for other in row}
-    if word in others:
-        return others[word]
+    if same := synonym(name, known):
+        return same
+    word = _word(name)
+    if word in _ALONE:
+        return None
     if near := get_close_matches(word[:64], known, 1, _NEAR):
         return near[0]
     if any(word in row for row in _SAME):
         # The word has a meaning of its own, which no field here has.
         return None
+    others = _synonyms(known)
     near = get_close_matches(word[:64], sorted(others), 1, _NEAR_ANOTHER)
     return others[near[0]] if near else None
+
+
+def synonym(name: str, fields: Iterable[str]) -> str | None:
+    """Return the field of ``fields`` that a name means in other letters or by synonym; None if there is none."""
+    known, word = frozenset(fields), _word(name)
+    return word if word in known else _synonyms(known).get(word)
+
+
+def _word(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _synonyms(known: Iterable[str]) -> dict[str, str]:
+    """Return the field that each synonym means."""
+    return {other: field for row in reversed(_SAME) for field in row[:2] if field in known for other in row}
 
 
 def shown(name: str) -> str:

@@ -34,6 +34,7 @@ from iac_ci_common.models.tools import Tool, ToolVersion
 from iac_ci_common.module_repositories import ModuleRepository
 from iac_ci_common.order_outputs import OutputReference, reference
 from iac_ci_common.registries import RegistryHost
+from iac_ci_common.validation_messages import ORDER_WORDS
 
 # pydantic uses Rust's regex crate, where `$` matches only the end of the text: a trailing newline does not match.
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -224,6 +225,7 @@ class Order(Payload):
     foreign_fields = {
         **dict.fromkeys(("paths", "project", "apply_plan", "after_merge", "require"), _CONFIGURATION_ONLY),
         "checkout": f"{_CONFIGURATION_ONLY}; write merge_into, the commit to merge into",
+        **ORDER_WORDS,
     }
 
     order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
@@ -378,10 +380,13 @@ class Order(Payload):
 class Job(Payload):
     """A list of orders and their common fields."""
 
-    foreign_fields = dict.fromkeys(
-        ("version", "defaults", "statuses", "jobs", "projects", "workflows", "on", "matrix", "checkout", "require"),
-        _CONFIGURATION_ONLY,
-    )
+    foreign_fields = {
+        **dict.fromkeys(
+            ("version", "defaults", "statuses", "jobs", "projects", "workflows", "on", "matrix", "checkout", "require"),
+            _CONFIGURATION_ONLY,
+        ),
+        "name": "write flow_label, the label of the run",
+    }
 
     username: Name = Field(description="Name of the caller; part of the flow id.")
     flow_label: Name = Field("flow", description="Label of the flow; part of the flow id.")

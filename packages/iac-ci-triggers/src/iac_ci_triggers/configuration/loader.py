@@ -95,7 +95,8 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
             if not (is_reported or draft.is_about_a_stand_in(location) or problem.startswith(uncertain)):
                 findings.append(_located(root, draft.written(location), _shown(draft, location, problem)))
     if ("projects",) not in draft.replaced and not (draft.value.jobs or draft.value.projects):
-        findings.append(_located(root, ("jobs",), "is missing; a configuration has jobs, projects or both"))
+        problem = "is empty" if "jobs" in draft.value.model_fields_set else "is missing"
+        findings.append(_located(root, ("jobs",), f"{problem}; a configuration has jobs, projects or both"))
     for path, problem in project_findings(draft.value):
         is_reported = path[0] == "projects" and path[2:] in defaults and _takes(draft.value, path)
         if not (is_reported or draft.is_about_a_stand_in(path) or problem.startswith(_of_rule(draft, path))):

@@ -46,7 +46,7 @@ from iac_ci_common.models.tools import Tool as FetchedTool  # noqa: TC001 - read
 from iac_ci_common.models.tools import ToolVersion  # noqa: TC001 - read by pydantic
 from iac_ci_common.module_repositories import ModuleRepository  # noqa: TC001 - read by pydantic
 from iac_ci_common.registries import RegistryHost  # noqa: TC001 - read by pydantic
-from iac_ci_common.validation_messages import message
+from iac_ci_common.validation_messages import ORDER_WORDS, message
 from iac_ci_projects import Tool
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.schedules import cron_problem, zone_problem
@@ -204,7 +204,10 @@ def _mapping(example: str) -> BeforeValidator:
 
 def _known_version(value: int) -> int:
     if value != VERSION:
-        raise ValueError(f"is not supported; this engine supports version {VERSION}")
+        raise ValueError(
+            f"is not supported; this engine supports version {VERSION}"
+            " (`iac-ci scaffold --from` converts an atlantis.yaml)"
+        )
     return value
 
 
@@ -356,6 +359,7 @@ class ConfiguredOrder(Settings):
         "merge_commit": "write checkout: merge",
         "verbatim": "it is a field of a job that is sent; values of templates are never read as templates here",
         "queue_id": "it is a field of a job that is sent; here 'depends_on' takes names of orders only",
+        **ORDER_WORDS,
     }
 
     name: NameTemplate = Field(description="Unique name; templates of the matrix.")
@@ -527,6 +531,8 @@ class ConfiguredJob(Payload):
         "commit_status": "it is a field of a job that is sent; here every job has commit statuses",
         "order_statuses": "it is a field of a job that is sent; here 'statuses' of the whole file sets it",
         "presign_expiry": "it is a field of a job that is sent, not of .iac-ci.yml",
+        **{word: f"{text}, in each of 'orders'" for word, text in ORDER_WORDS.items() if text.startswith("write ")},
+        "stage": "an order starts when those of its 'depends_on' have ended",
     }
 
     on: Annotated[Triggers, _mapping("{pull_request: {}}")] = Field(description="The triggers of the job.")
@@ -634,6 +640,13 @@ class ProjectRule(Settings):
         "when_modified": "write watch, with paths from the repository's root",
         "cmds": "write a workflow",
         "name": "projects are named after their folders",
+        "terraform_version": "write tools: {terraform: …}",
+        "terraform_distribution": "write tool: terraform or opentofu",
+        **dict.fromkeys(("opentofu", "terragrunt"), "write tool: opentofu or tool: terragrunt"),
+        "include_patterns": "write watch, with paths from the repository's root",
+        "execution_order_group": "write depends_on: folders of projects that end before",
+        "aws_role_to_assume": "write role",
+        "drift_detection": "write drift",
         "idempotent": "write retry: plans change nothing and may be repeated; applies are never repeated",
         "when": "an apply without changes changes nothing; write jobs by hand where an order depends on it",
         **dict.fromkeys(("require", "requirements", "apply_requirements"), "write apply: {require: …}"),
@@ -696,6 +709,10 @@ class Configuration(Payload):
         "username": _JOB_ONLY,
         "git_repo": _JOB_ONLY,
         "commit_hash": _JOB_ONLY,
+        "stages": "an order starts when those of its 'depends_on' have ended",
+        **dict.fromkeys(("dirs", "stacks", "generate_projects"), "write projects, which find folders by patterns"),
+        **dict.fromkeys(("parallel_plan", "parallel_apply"), "projects that depend on none run at the same time"),
+        "engine": "write tool in each of 'projects'",
     }
 
     version: Version = Field(description="Version of the configuration's format.")
