@@ -49,6 +49,7 @@ def messages(capsys, *words):
     return code, printed.err
 
 
+PREFIX = "a prefix of secrets: it begins and ends with a slash and has 1 to 10 levels (example: /iac-ci/jobs/)"
 STACK = "use 3 to 22 lower-case letters, digits and single hyphens, a letter first and no hyphen last (example: iac-ci)"
 USAGE = [
     (["sumbit"], "unknown command 'sumbit'; did you mean 'submit'?"),
@@ -75,6 +76,12 @@ USAGE = [
     (["status", RUN, "--stack", "jobs"], "option --stack: 'jobs' is reserved; choose another name (example: iac-ci)"),
     (["status", RUN, "--cloud", "1"], "option --cloud: '1' is not an account number of 12 digits"),
     (["validate", "x", "--kind", "none"], "option --kind: 'none' is not one of 'job', 'configuration'"),
+    *((["runs", option, empty], f"option {option}: is empty; leave it out to list all runs")
+      for option in ("--repo", "--branch", "--project", "--actor") for empty in ("", " ", "/")),
+    (["runs", "--since", "2999-01-01"], "'2999-01-01' is in the future"),
+    (["validate", "x", "--source", ""], "option --source: is empty; write api, or the repository as host/path"),
+    *((["validate", "x", "--secrets-prefix", prefix], f"option --secrets-prefix: {prefix!r} is not {PREFIX}")
+      for prefix in ("", "/", "iac-ci/jobs/", "/iac-ci/jobs", "/a//b/", "/a b/", "/x" * 11 + "/")),
     (["cancel", RUN, "--reason", " "], "a reason has 1 to 900 characters"),
     (["submit", "x", "--idempotency-key", "é\n"], "--idempotency-key has 1 to 200 letters, digits or _.:=+/-"),
     (["submit", "/nothing/job.json"], "/nothing/job.json cannot be read: No such file or directory"),

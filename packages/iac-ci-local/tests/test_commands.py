@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from iac_ci_cli import process
 from iac_ci_cli.errors import CommandFailed
 from iac_ci_local import commands
 from iac_ci_local.commands import app
@@ -233,6 +234,11 @@ def test_a_bad_option_is_refused_before_anything_starts(
     assert option in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_argument_has_the_name_that_help_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert process.run(["local", "up", ""]) == 2
+    assert capsys.readouterr().err.startswith("iac-ci: argument JOB: is empty; name a file or a folder")
 
 
 def test_run_shows_the_tail_of_what_failed_and_exits_1(tmp_path: Path) -> None:

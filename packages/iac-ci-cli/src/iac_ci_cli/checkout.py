@@ -39,7 +39,8 @@ def tree_of(folder: Path) -> Tree:
         chosen = files_to_read(entries)
         return Tree(entries, {name: _content(folder / name) for name in chosen})
     except (OSError, PackageUnsafe, TooManyProjects) as error:
-        raise CommandFailed(f"{folder} cannot be read: {error}", exit_code=ExitCode.BAD_INPUT) from error
+        reason = error.strerror if isinstance(error, OSError) and error.filename is None else error
+        raise CommandFailed(f"{folder} cannot be read: {reason}", exit_code=ExitCode.BAD_INPUT) from error
 
 
 def prefix_of(folder: Path) -> str:

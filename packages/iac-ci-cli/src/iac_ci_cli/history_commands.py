@@ -16,6 +16,7 @@ from iac_ci_cli import render
 from iac_ci_cli.answers import RunsAnswer
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.history import UNKNOWN, ListedRun, Page, Wanted, find_runs
+from iac_ci_cli.options import check_filter
 from iac_ci_cli.progress import progress
 from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import one_line, plain, write
@@ -50,15 +51,27 @@ def of_history() -> None:
 @with_stack_options
 def runs(
     repo: Annotated[
-        str | None, typer.Option(metavar="REPOSITORY", help="Repository: owner/name, host/owner/name or its URL.")
+        str | None,
+        typer.Option(
+            metavar="REPOSITORY", callback=check_filter, help="Repository: owner/name, host/owner/name or its URL."
+        ),
     ] = None,
-    branch: Annotated[str | None, typer.Option(metavar="BRANCH", help="Branch; * stands for any text.")] = None,
+    branch: Annotated[
+        str | None, typer.Option(metavar="BRANCH", callback=check_filter, help="Branch; * stands for any text.")
+    ] = None,
     pr: Annotated[int | None, typer.Option("--pr", metavar="NUMBER", min=1, help="Number of a pull request.")] = None,
     project: Annotated[
-        str | None, typer.Option(metavar="PROJECT", help="Project that was planned or applied; * stands for any text.")
+        str | None,
+        typer.Option(
+            metavar="PROJECT",
+            callback=check_filter,
+            help="Project that was planned or applied; * stands for any text.",
+        ),
     ] = None,
     state: Annotated[list[ListedState] | None, typer.Option(help="State; name several by several options.")] = None,
-    actor: Annotated[str | None, typer.Option(metavar="NAME", help="Who started the run.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(metavar="NAME", callback=check_filter, help="Who started the run.")
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Accepted since: 12h, 7d, a date, or a time with offset."),

@@ -12,7 +12,7 @@ from iac_ci_cli import jobs, streams
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.failures import write_failure, write_problems
 from iac_ci_cli.kinds import Kind  # noqa: TC001 - typer reads it when it runs
-from iac_ci_cli.options import AsJson, check_path, check_patterns
+from iac_ci_cli.options import AsJson, check_path, check_patterns, check_secrets_prefix, check_source
 from iac_ci_cli.progress import progress
 from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import plain, write
@@ -115,7 +115,7 @@ def validate(
         Kind | None, typer.Option(help="What the files hold, where neither name nor content shows it.")
     ] = None,
     secrets_prefix: Annotated[
-        str, typer.Option(help="Where the stack keeps the secrets of jobs.")
+        str, typer.Option(help="Where the stack keeps the secrets of jobs.", callback=check_secrets_prefix)
     ] = DEFAULT_SECRETS_PREFIX,
     allow_secret: Annotated[
         list[str] | None,
@@ -124,7 +124,10 @@ def validate(
         ),
     ] = None,
     source: Annotated[
-        str, typer.Option(help="Source of the job on the stack: api, or the repository as host/path.")
+        str,
+        typer.Option(
+            help="Source of the job on the stack: api, or the repository as host/path.", callback=check_source
+        ),
     ] = "api",
     local: Annotated[bool, typer.Option("--local", help="Check as a local cloud does (file:// is allowed).")] = False,
     as_json: AsJson = False,

@@ -16,6 +16,8 @@ _STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
 _RUN: Final = re.compile(r"[0-9]{1,8}|[0-9]{8}T[0-9]{0,6}|[0-9]{8}T[0-9]{6}-[0-9a-f]{0,12}")
 _RESERVED: Final = frozenset({"jobs"})
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_PREFIX: Final = re.compile(r"/([A-Za-z0-9_.-]+/){1,10}")
+_MAX_PREFIX_CHARS: Final = 200
 _REGION: Final = re.compile(r"[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}")
 
 
@@ -76,6 +78,36 @@ def check_path(value: str | Path) -> Path:
     if "\0" in str(value):
         raise typer.BadParameter("contains a NUL character, which no path has")
     return Path(value)
+
+
+def check_filter(value: str | None) -> str | None:
+    """Return what listed runs must have; raise ``typer.BadParameter`` for an empty text, which no run has.
+
+    A script whose variable is not set passes such a text.
+    """
+    if value is not None and not value.strip(" /"):
+        raise typer.BadParameter("is empty; leave it out to list all runs")
+    return value
+
+
+def check_source(value: str) -> str:
+    """Return the source of a job; raise ``typer.BadParameter`` for an empty one."""
+    if not value.strip():
+        raise typer.BadParameter("is empty; write api, or the repository as host/path")
+    return value
+
+
+def check_secrets_prefix(value: str) -> str:
+    """Return the prefix of the secrets of jobs; raise ``typer.BadParameter`` where Terraform would refuse it.
+
+    The rule is that of the variable ``secrets_prefix`` in ``terraform/deploy/variables.tf``.
+    """
+    if not _PREFIX.fullmatch(value) or len(value) > _MAX_PREFIX_CHARS:
+        raise typer.BadParameter(
+            f"{value[:60]!r} is not a prefix of secrets: it begins and ends with a slash and has 1 to 10 levels"
+            " (example: /iac-ci/jobs/)"
+        )
+    return value
 
 
 def check_patterns(values: list[str] | None) -> list[str] | None:

@@ -18,16 +18,19 @@ def shown_time(at: datetime) -> str:
 def parse_since(text: str, now: datetime) -> datetime:
     """Return the time of ``2d``, ``12h``, ``2026-01-31`` or an ISO 8601 time; without an offset it is local time.
 
-    Raises ``ValueError``.
+    Raises ``ValueError``, for a time in the future too.
     """
     if ago := _AGO.fullmatch(text.strip()):
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+        since = datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text[:60]!r} is not a time (examples: 12h, 7d, 2026-01-31, 2026-01-31T08:00+01:00)"
         ) from None
+    if since > now:
+        raise ValueError(f"{text[:60]!r} is in the future")
+    return since
 
 
 def span(length: timedelta) -> str:

@@ -15,6 +15,7 @@ from iac_ci_cli.schedule_words import schedule_words
 from iac_ci_cli.state_words import state_words
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
+from iac_ci_triggers.configuration.models import Configuration
 
 if TYPE_CHECKING:
     from iac_ci_common.errors import Problem
@@ -26,7 +27,7 @@ OTHER_NAME: Final = ".iac-ci.yaml"
 
 RENAME: Final = f"The engine reads {FILE_NAME} only: rename {OTHER_NAME}."
 _YAML: Final = frozenset({".yml", ".yaml"})
-_CONFIGURATION: Final = re.compile(rb"^(version|defaults|statuses|jobs)[ \t]*:", re.MULTILINE)
+_CONFIGURATION: Final = re.compile(rf"^({'|'.join(Configuration.model_fields)})[ \t]*:".encode(), re.MULTILINE)
 
 
 @dataclass(slots=True)

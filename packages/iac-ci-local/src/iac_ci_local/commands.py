@@ -19,7 +19,7 @@ from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection, local_options
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted, problems_of
 from iac_ci_cli.local_clouds import has_rival
-from iac_ci_cli.options import check_path
+from iac_ci_cli.options import check_path, check_stack
 from iac_ci_cli.progress import progress
 from iac_ci_cli.render import summary, word
 from iac_ci_cli.text import one_line, plain
@@ -33,7 +33,6 @@ from iac_ci_common.validation_messages import message
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.example import check_example
 from iac_ci_local.live_output import LiveOutput
-from iac_ci_local.names import stack_name_problem
 from iac_ci_local.pull_request import NoRunStarted, opened_pull_request
 from iac_ci_local.seed_secrets import SeedSecret, read_secrets, seed
 from iac_ci_local.signals import ended_by_signals
@@ -61,19 +60,13 @@ class HostKind(StrEnum):
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-def _check_stack(value: str) -> str:
-    if problem := stack_name_problem(value):
-        raise typer.BadParameter(problem)
-    return value
-
-
 def _check_log_level(value: str) -> str:
     if value.upper() not in _LEVELS:
         raise typer.BadParameter(f"{value!r:.80} is not a log level: use one of {', '.join(_LEVELS)}")
     return value.upper()
 
 
-StackName = Annotated[str, typer.Option("--stack", callback=_check_stack, help="Name of the stack in the local cloud.")]
+StackName = Annotated[str, typer.Option("--stack", callback=check_stack, help="Name of the stack in the local cloud.")]
 LogLevel = Annotated[
     str,
     typer.Option("--log-level", callback=_check_log_level, help="Log level of the functions."),
@@ -199,11 +192,9 @@ def pull_request(
 
 @app.command()
 def up(
-    example: Annotated[
+    job: Annotated[
         Path | None,
-        typer.Argument(
-            parser=check_path, help="Folder of a job, for its local-secrets.json and code/.", metavar="[JOB]"
-        ),
+        typer.Argument(parser=check_path, help="Folder of a job, for its local-secrets.json and code/."),
     ] = None,
     code: Annotated[
         Path | None,
@@ -216,13 +207,13 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start a local cloud, store secrets and code in it, print what it has and run until Ctrl-C."""
-    if example is not None and not example.is_dir():
-        raise CommandFailed(f"{example} is not a folder", exit_code=ExitCode.BAD_INPUT)
-    folder = jobs.code_folder(example, code) if example is not None else code
+    if job is not None and not job.is_dir():
+        raise CommandFailed(f"{job} is not a folder", exit_code=ExitCode.BAD_INPUT)
+    folder = jobs.code_folder(job, code) if job is not None else code
     if folder is not None and not folder.is_dir():
         raise CommandFailed(f"{folder} is not a folder", exit_code=ExitCode.BAD_INPUT)
     with problems_of("the list of secrets"):
-        secrets = read_secrets(example, secret or ())
+        secrets = read_secrets(job, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
     with (

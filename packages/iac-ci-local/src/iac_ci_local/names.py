@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,20 +16,6 @@ if TYPE_CHECKING:
 
 REGION: Final = "us-east-1"
 """The only region of the local cloud."""
-
-_STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
-
-
-def stack_name_problem(name: str) -> str | None:
-    """Return the problem with a stack's name, by the rule of ``terraform/deploy/variables.tf``; None if it is valid."""
-    if name == "jobs":
-        return "'jobs' is reserved: /iac-ci/jobs/ has the secrets of jobs"
-    if _STACK.fullmatch(name) is None or "--" in name:
-        return (
-            f"{name!r:.80} is not a valid stack name: use 3 to 22 lower-case letters, digits and single hyphens, "
-            "starting with a letter and not ending with a hyphen (example: iac-ci)"
-        )
-    return None
 
 
 @dataclass(frozen=True, slots=True)
