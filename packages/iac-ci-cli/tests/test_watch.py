@@ -189,6 +189,19 @@ def test_what_is_no_terminal_gets_lines_with_times():
     assert [line[26:] for line in lines_of()] == ["order-1: running", "order-1: succeeded"]
 
 
+def test_a_line_has_the_time_of_the_change_not_of_the_look():
+    began, ended = START - timedelta(hours=2), START - timedelta(hours=1)
+    running = order_row(1, status=OrderState.RUNNING, started_at=began)
+    done = order_row(2, status=OrderState.SUCCEEDED, started_at=began, ended_at=ended)
+    unknown = order_row(3, status=OrderState.DISPATCHING)
+    file = io.StringIO()
+    watch.watch_run(
+        Client(rows(running, done, unknown, status=RunState.SUCCEEDED)), RUN_ID, Console(file=file, width=80)
+    )
+    times = [datetime.fromisoformat(line[:25]) for line in file.getvalue().splitlines()]
+    assert times == [began, ended, START]
+
+
 def lines_of(**options):
     file = io.StringIO()
     reads = [

@@ -168,7 +168,7 @@ def _picture(rows: RunRows, width: int, height: int, now: datetime) -> Renderabl
 class _Lines:
     """Prints a line when an order's state changes, and the run's state where nothing changed for a while.
 
-    Each line begins with its time.
+    Each line begins with the time of the change, as the order's row has it; where it has none, with that of the look.
     """
 
     def __init__(self, console: Console, clock: Clock) -> None:
@@ -184,13 +184,14 @@ class _Lines:
             self._seen[order.order_num] = order.status
             reason = f" ({one_line(order.reason)})" if order.reason else ""
             counted = f", {changes(order)}" if changes(order) else ""
-            self._print(f"{order.order_name}: {state_of(order)}{counted}{reason}")
+            since = order.started_at if order.status is OrderState.RUNNING else order.ended_at
+            self._print(f"{order.order_name}: {state_of(order)}{counted}{reason}", since)
         if time.monotonic() - self._last > _SIGN_OF_LIFE_SECONDS:
             self._print(_state_of(rows.run, rows))
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, at: datetime | None = None) -> None:
         self._last = time.monotonic()
-        self._console.print(Text(f"{shown_time(self._clock.now())} {text}"), soft_wrap=True)
+        self._console.print(Text(f"{shown_time(at or self._clock.now())} {text}"), soft_wrap=True)
 
 
 def _state_of(run: RunRow | None, rows: RunRows) -> str:
