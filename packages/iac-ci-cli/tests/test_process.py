@@ -82,6 +82,8 @@ USAGE = [
     (["validate", "x", "--source", ""], "option --source: is empty; write api, or the repository as host/path"),
     *((["validate", "x", "--secrets-prefix", prefix], f"option --secrets-prefix: {prefix!r} is not {PREFIX}")
       for prefix in ("", "/", "iac-ci/jobs/", "/iac-ci/jobs", "/a//b/", "/a b/", "/x" * 11 + "/")),
+    (["files", RUN, "--to", ""], "option --to: is empty; name a file or a folder (. is the current one)"),
+    (["scaffold", "--from", "/"], "/ cannot be read: Is a directory"),
     (["cancel", RUN, "--reason", " "], "a reason has 1 to 900 characters"),
     (["submit", "x", "--idempotency-key", "é\n"], "--idempotency-key has 1 to 200 letters, digits or _.:=+/-"),
     (["submit", "/nothing/job.json"], "/nothing/job.json cannot be read: No such file or directory"),

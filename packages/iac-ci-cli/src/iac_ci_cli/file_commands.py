@@ -12,6 +12,7 @@ import typer
 from iac_ci_cli.arguments import OrderId, RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.lookup import find_order, whole_run_id
+from iac_ci_cli.options import check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.sealed_files import FetchedFiles, fetch, sealed_objects
 from iac_ci_cli.stack_options import StackOptions, with_stack_options
@@ -34,7 +35,13 @@ def files(
     run: RunId,
     order: OrderId = None,
     to: Annotated[
-        Path | None, typer.Option(help="New folder to write to; iac-ci-files-RUN by default.", show_default=False)
+        Path | None,
+        typer.Option(
+            parser=check_path,
+            metavar="<path>",
+            help="New folder to write to; iac-ci-files-RUN by default.",
+            show_default=False,
+        ),
     ] = None,
     *,
     options: StackOptions,

@@ -115,7 +115,7 @@ def scaffold(
 
 def _convert(source: Path, path: Path, tree: Tree, *, as_json: bool) -> None:
     """Write what a file of Atlantis stands for, and each thing that is not as it was there, with its line."""
-    content = jobs.read_file(source)
+    content = jobs.read_file(source) if jobs.is_standard_input(source) else jobs.read_in_folder(source)
     made = convert(read_file(content, plain(str(source))), tree.folders, tree.entries)
     if (second := second_document(content)) is not None:
         made.tell(second, "a second document begins here: Atlantis reads only the first, and so does this conversion")
