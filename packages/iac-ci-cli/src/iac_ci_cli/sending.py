@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from iac_ci_cli.errors import CommandFailed
 from iac_ci_common.signature import HEADER, sign
@@ -13,7 +16,12 @@ from iac_ci_common.signature import HEADER, sign
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urllib3 import PoolManager
+
 _ANSWER_SECONDS: Final = 35
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts of local clouds, which no proxy reaches."""
 
 PAUSES: Final = (2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0)
 """Seconds between sendings, 150 in all: an idle function becomes active within 40 to 106 seconds, and API Gateway
@@ -32,12 +40,13 @@ def post(
     """Send a job and return the status and the body of the answer.
 
     A job whose answer was lost, or that API Gateway answered with 5xx, is sent again with the same ``key``, so that it
-    starts one run. Each time it is signed again: a signature is valid for five minutes. Raises ``CommandFailed``
-    with the hint ``again`` where the endpoint cannot be reached, and without an answer at the end.
+    starts one run. Each time it is signed again: a signature is valid for five minutes. Proxies and certificates are
+    those of all AWS calls: HTTPS_PROXY, NO_PROXY and AWS_CA_BUNDLE. Raises ``CommandFailed`` with the hint ``again``
+    where the endpoint cannot be reached, and without an answer at the end.
     """
     import urllib3
 
-    with urllib3.PoolManager(retries=False, timeout=_ANSWER_SECONDS) as pool:
+    with _pool(url) as pool:
         for pause in (*PAUSES, None):
             headers = {
                 "Content-Type": "application/json",
@@ -47,17 +56,41 @@ def post(
             try:
                 answer = pool.request("POST", url, body=body, headers=headers)
             except urllib3.exceptions.HTTPError as error:
+                through_proxy = isinstance(error, urllib3.exceptions.ProxyError)
+                cause = error.original_error if isinstance(error, urllib3.exceptions.ProxyError) else error
                 # It is one of urllib3's time-outs too, though nothing was waited for.
-                unreachable = isinstance(error, urllib3.exceptions.NewConnectionError)
+                unreachable = isinstance(cause, urllib3.exceptions.NewConnectionError)
                 if pause is None or unreachable:
                     timed_out = isinstance(error, urllib3.exceptions.TimeoutError) and not unreachable
                     reason = "in time" if timed_out else "the request"
-                    raise CommandFailed(f"the webhook endpoint {url} did not answer {reason}", hint=again) from error
+                    where = ": the proxy of this machine's settings failed" if through_proxy else ""
+                    raise CommandFailed(
+                        f"the webhook endpoint {url} did not answer {reason}{where}", hint=again
+                    ) from error
             else:
                 if pause is None or not _may_succeed_later(answer.status, answer.data):
                     return answer.status, answer.data
             wait(pause)
     raise AssertionError("the last sending returns or raises")
+
+
+def _pool(url: str) -> PoolManager:
+    """Return what connects to the endpoint, through the proxy that the environment names for it, if it does."""
+    import urllib3
+
+    address = urlsplit(url)
+    options: dict[str, Any] = {"retries": False, "timeout": _ANSWER_SECONDS}
+    if certificates := os.environ.get("AWS_CA_BUNDLE"):
+        options["ca_certs"] = certificates
+    is_direct = address.hostname in _LOOPBACK or proxy_bypass(address.netloc)
+    named = None if is_direct else getproxies().get(address.scheme)
+    if not named:
+        return urllib3.PoolManager(**options)
+    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    if proxy.username is not None:
+        account = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=account)
+    return urllib3.ProxyManager(proxy.geturl(), **options)
 
 
 def _may_succeed_later(status: int, data: bytes) -> bool:
