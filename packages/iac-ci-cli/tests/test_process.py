@@ -49,7 +49,10 @@ def messages(capsys, *words):
     return code, printed.err
 
 
-PREFIX = "a prefix of secrets: it begins and ends with a slash and has 1 to 10 levels (example: /iac-ci/jobs/)"
+PREFIX = (
+    "a prefix of secrets: it begins and ends with a slash, has 1 to 10 levels, and does not begin with aws or ssm"
+    " (example: /iac-ci/jobs/)"
+)
 STACK = "use 3 to 22 lower-case letters, digits and single hyphens, a letter first and no hyphen last (example: iac-ci)"
 USAGE = [
     (["sumbit"], "unknown command 'sumbit'; did you mean 'submit'?"),
@@ -81,7 +84,7 @@ USAGE = [
     (["runs", "--since", "2999-01-01"], "'2999-01-01' is in the future"),
     (["validate", "x", "--source", ""], "option --source: is empty; write api, or the repository as host/path"),
     *((["validate", "x", "--secrets-prefix", prefix], f"option --secrets-prefix: {prefix!r} is not {PREFIX}")
-      for prefix in ("", "/", "iac-ci/jobs/", "/iac-ci/jobs", "/a//b/", "/a b/", "/x" * 11 + "/")),
+      for prefix in ("", "/", "iac-ci/jobs/", "/iac-ci/jobs", "/a//b/", "/a b/", "/x" * 11 + "/", "/AWS/x/", "/ssm/")),
     (["files", RUN, "--to", ""], "option --to: is empty; name a file or a folder (. is the current one)"),
     (["scaffold", "--from", "/"], "/ cannot be read: Is a directory"),
     (["cancel", RUN, "--reason", " "], "a reason has 1 to 900 characters"),

@@ -16,7 +16,7 @@ _STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
 _RUN: Final = re.compile(r"[0-9]{1,8}|[0-9]{8}T[0-9]{0,6}|[0-9]{8}T[0-9]{6}-[0-9a-f]{0,12}")
 _RESERVED: Final = frozenset({"jobs"})
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
-_PREFIX: Final = re.compile(r"/([A-Za-z0-9_.-]+/){1,10}")
+_PREFIX: Final = re.compile(r"/(?!(?i:aws|ssm))([A-Za-z0-9_.-]+/){1,10}")
 _MAX_PREFIX_CHARS: Final = 200
 _REGION: Final = re.compile(r"[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}")
 
@@ -104,8 +104,8 @@ def check_secrets_prefix(value: str) -> str:
     """
     if not _PREFIX.fullmatch(value) or len(value) > _MAX_PREFIX_CHARS:
         raise typer.BadParameter(
-            f"{value[:60]!r} is not a prefix of secrets: it begins and ends with a slash and has 1 to 10 levels"
-            " (example: /iac-ci/jobs/)"
+            f"{value[:60]!r} is not a prefix of secrets: it begins and ends with a slash, has 1 to 10 levels, and"
+            " does not begin with aws or ssm (example: /iac-ci/jobs/)"
         )
     return value
 
