@@ -93,6 +93,44 @@ def test_a_target_that_runs_first_leaves_the_job_pending(reports):
     assert newest(reports).state is CommitState.SUCCESS
 
 
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [
+        (({"dns": SUCCEEDED, "cluster": SUCCEEDED}, None), CommitState.SUCCESS),
+        (({"dns": FAILED, "cluster": SUCCEEDED}, None), CommitState.FAILURE),
+        (({"dns": SUCCEEDED}, "dns"), CommitState.SUCCESS),
+        (({"cluster": FAILED}, "cluster"), CommitState.FAILURE),
+        # It has not ended, or has none of the target's orders.
+        (({"dns": QUEUED, "cluster": QUEUED}, None), None),
+        (({"app": SUCCEEDED}, "app"), None),
+    ],
+)
+def test_a_target_that_failed_follows_later_runs_of_its_orders(reports, later, state):
+    report(reports, 1, {"dns": FAILED, "cluster": SUCCEEDED}, target="live", not_run=("app",))
+    orders, target = later
+    assert report(reports, 2, orders, target=target).get("iac-ci/plan/live") is state
+
+
+def test_a_target_whose_orders_are_gone_is_left_alone(reports):
+    report(reports, 1, {"old": FAILED}, target="old")
+    assert report(reports, 2, {"dns": SUCCEEDED}) == {"iac-ci/plan": CommitState.SUCCESS}
+
+
+def test_the_states_of_many_targets_do_not_outgrow_a_row(reports):
+    for number, target in enumerate(("first", "second", "third"), 1):
+        report(reports, number, {f"{target}-{order}": FAILED for order in range(400)}, target=target)
+    again = {f"{target}-{order}": SUCCEEDED for target in ("first", "second", "third") for order in range(2)}
+    marked = report(reports, 4, again)
+    assert marked == dict.fromkeys(("iac-ci/plan", "iac-ci/plan/second", "iac-ci/plan/third"), CommitState.SUCCESS)
+
+
+def test_an_order_with_a_status_of_its_own_is_no_target_beside_it(reports):
+    report(reports, 1, {"dns": FAILED}, target="dns", order_statuses=True)
+    marked = report(reports, 2, {"dns": SUCCEEDED}, order_statuses=True)
+    assert marked == {"iac-ci/plan": CommitState.SUCCESS, "iac-ci/plan/dns": CommitState.SUCCESS}
+    assert [one.context for one in reports.statuses].count("iac-ci/plan/dns") == 2
+
+
 def test_a_newer_run_of_the_whole_job_replaces_all_orders(reports):
     report(reports, 1, {"dns": FAILED, "gone": FAILED})
     report(reports, 2, {"dns": SUCCEEDED})

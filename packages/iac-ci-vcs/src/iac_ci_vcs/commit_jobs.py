@@ -9,7 +9,14 @@ from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed
 from iac_ci_common.models.commit_job import CommitJob
 from iac_ci_vcs.address import parse_address
-from iac_ci_vcs.reporting.folded_status import entered, folded, folded_of_all, with_plans, with_stale
+from iac_ci_vcs.reporting.folded_status import (
+    entered,
+    folded,
+    folded_of_all,
+    other_targets,
+    with_plans,
+    with_stale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -36,7 +43,7 @@ def set_job_status(
     is_open: Callable[[int], bool],
     mark: Callable[[CommitStatus], object],
 ) -> None:
-    """Enter a part of a job and set the folded status with ``mark``.
+    """Enter a part of a job and set the folded status with ``mark``, and those of earlier targets that ran again.
 
     ``own`` is the status that the part alone would have; ``is_open`` returns whether another pull request is open and
     has the commit as its head. The states are read again after the status is set: of two reports at once, the one that
@@ -53,7 +60,11 @@ def set_job_status(
                 closed.add(number)
         return entered(_without(known, closed), part)
 
-    _written(jobs, key, now, change, lambda written: mark(folded(written, part, own)))
+    def mark_all(written: CommitJob) -> None:
+        for status in (folded(written, part, own), *other_targets(written, part, own)):
+            mark(status)
+
+    _written(jobs, key, now, change, mark_all)
 
 
 def set_planned_status(

@@ -21,7 +21,8 @@ class JobOnPull(StoredShape):
     commit. The name is empty for a job that could not be started. ``planned_by`` maps orders that wait for a comment to
     the order ``<job>/<order>`` that plans the same folder; if that plan has no changes, the entry is ``<run> nothing``.
     ``planned`` maps orders to their newest plans on this commit, ``<run> changes`` or ``<run> nothing``; it is kept for
-    pull requests that are merged when everything is applied.
+    pull requests that are merged when everything is applied. ``targets`` maps targets that have a status of their own
+    on this commit to the orders that their newest run has, those that ran last at the end.
     """
 
     base: str
@@ -30,6 +31,7 @@ class JobOnPull(StoredShape):
     orders: dict[str, str] = Field(default_factory=dict)
     planned_by: dict[str, str] = Field(default_factory=dict)
     planned: dict[str, str] = Field(default_factory=dict)
+    targets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class CommitJob(StoredShape):
@@ -50,7 +52,8 @@ class JobPart:
 
     ``source`` is the id of the run or event, which sorts by time. ``orders`` are states by the orders' names; with
     ``whole``, the job has no other orders. ``not_run`` are orders of the job that this run does not run.
-    ``planned_by`` is as in ``JobOnPull``.
+    ``planned_by`` is as in ``JobOnPull``. ``target`` is that of a run with a status ``iac-ci/<job>/<target>``.
+    ``ended`` is whether the run has ended.
     """
 
     number: int
@@ -60,6 +63,8 @@ class JobPart:
     whole: bool = False
     not_run: tuple[str, ...] = ()
     planned_by: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart, Plans
 from iac_ci_common.overrides import overridden
-from iac_ci_common.states import OrderState
+from iac_ci_common.states import RUN_TERMINAL, OrderState
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.commit_status import ORDER_STATES, cut
 
@@ -47,14 +47,33 @@ _SEVERITY: Final = (CommitState.SUCCESS, CommitState.PENDING, CommitState.ERROR,
 _TERMINAL: Final = frozenset(state.value for state in ORDER_STATES)
 
 
-def part_of_run(run: RunRow, orders: Sequence[OrderRow], not_run: Sequence[str] = ()) -> JobPart | None:
-    """Return the part of a run; None for a run that no pull request's event or comment started."""
+MAX_TARGET_ORDERS: Final = 1000
+"""Most orders of targets that are remembered of a job on a commit, those of the targets that ran last: a row has 400 KB
+(Amazon DynamoDB Developer Guide, "Quotas")."""
+
+
+def part_of_run(
+    run: RunRow, orders: Sequence[OrderRow], not_run: Sequence[str] = (), target: str | None = None
+) -> JobPart | None:
+    """Return the part of a run; None for a run that no pull request's event or comment started.
+
+    ``target`` is as in ``JobPart``.
+    """
     report = run.report
     if report is None or report.number is None or report.scope is None:
         return None
     may_fail = overridden(orders)
     states = {order.order_name: _state(order, is_overridden=order.order_num in may_fail) for order in orders}
-    return JobPart(report.number, report.scope.base, run.run_id, states, report.scope.whole, tuple(not_run))
+    return JobPart(
+        report.number,
+        report.scope.base,
+        run.run_id,
+        states,
+        report.scope.whole,
+        tuple(not_run),
+        target=target,
+        ended=run.status in RUN_TERMINAL,
+    )
 
 
 def plans_of_run(run: RunRow, orders: Sequence[OrderRow]) -> Plans | None:
@@ -170,8 +189,50 @@ def entered(job: CommitJob, part: JobPart) -> CommitJob:
     whole = part.source if part.whole and is_newest else known.whole
     since = max(known.since, part.source)
     planned_by = dict(part.planned_by) or known.planned_by
-    changed = known.model_copy(update={"orders": orders, "since": since, "whole": whole, "planned_by": planned_by})
+    changed = known.model_copy(
+        update={
+            "orders": orders,
+            "since": since,
+            "whole": whole,
+            "planned_by": planned_by,
+            "targets": _targets(known, part),
+        }
+    )
     return job.model_copy(update={"pulls": job.pulls | {str(part.number): changed}})
+
+
+def _targets(known: JobOnPull, part: JobPart) -> dict[str, tuple[str, ...]]:
+    """Return the targets with a status of their own and their orders, that of the part at the end."""
+    if part.target is None:
+        return known.targets
+    others = {target: names for target, names in known.targets.items() if target != part.target}
+    targets = {**others, part.target: tuple(sorted(part.orders))}
+    left = MAX_TARGET_ORDERS
+    kept = []
+    for target, names in reversed(targets.items()):
+        left -= len(names)
+        if left < 0:
+            break
+        kept.append((target, names))
+    return dict(reversed(kept))
+
+
+def other_targets(job: CommitJob, part: JobPart, own: CommitStatus) -> list[CommitStatus]:
+    """Return the statuses of earlier targets whose orders a run that has ended ran again, by their newest states.
+
+    A target that failed would otherwise stay red beside a job that is green.
+    """
+    pull = job.pulls[str(part.number)]
+    if not part.ended:
+        return []
+    found = []
+    for target, names in pull.targets.items():
+        entries = [pull.orders[name] for name in names if name in pull.orders]
+        if target != part.target and not part.orders.keys().isdisjoint(names) and entries:
+            text = f"{_counts(entries)} (the newest state of each order)"
+            context = f"{own.context}/{target}"
+            found.append(replace(own, context=context, state=worst(map(_commit_state, entries)), description=cut(text)))
+    return found
 
 
 def folded(job: CommitJob, part: JobPart, own: CommitStatus) -> CommitStatus:

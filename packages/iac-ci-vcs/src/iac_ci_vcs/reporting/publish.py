@@ -102,7 +102,8 @@ def _marks(
     own = commit_status(run, orders, page)
     if own is None:
         return
-    part = part_of_run(run, orders, not_run)
+    named = target_status(run, orders, page)
+    part = part_of_run(run, orders, not_run, target.scope.target if named and target.scope else None)
     yield partial(reports.mark, target, own) if part is None else partial(reports.mark_job, target, own, part)
     planned = plans_of_run(run, orders)
     scope = target.scope
@@ -110,6 +111,5 @@ def _marks(
         for name in scope.before_merge:
             context = replace(own, context=f"iac-ci/{name}")
             yield partial(reports.mark_planned, target, context, plans_for(planned, name))
-    named = target_status(run, orders, page)
     for status in (*([named] if named else ()), *(order_statuses(run, orders, page) if target.order_statuses else ())):
         yield partial(reports.mark, target, status)
