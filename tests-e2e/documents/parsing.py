@@ -36,6 +36,8 @@ def problems(command: str, environment: dict[str, str]) -> list[str]:
 def _by_help(words: list[str], environment: dict[str, str]) -> Iterator[str]:
     """Look options up in the program's own help."""
     program, rest = words[0], words[1:]
+    if program == "terraform" and rest[0].startswith("-chdir="):
+        rest = rest[1:]
     if "/" in program and not (ROOT / program).is_file():
         yield f"{program} does not exist"
         return
