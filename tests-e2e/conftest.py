@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import subprocess
 from pathlib import Path
 
-import botocore.session
 import pytest
 from aws import emulators
 from aws.held import HeldRequests
@@ -17,10 +15,12 @@ from selection import FULL
 from sequence import longest_first
 from slowest import Slowest
 
+from iac_ci_local import service_models
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Each session reads the models of its services, and moto makes a session for each test.
-botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+service_models.share()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would every program that the tests start and interrupt.
