@@ -56,14 +56,15 @@ def post(
             try:
                 answer = pool.request("POST", url, body=body, headers=headers)
             except urllib3.exceptions.HTTPError as error:
-                through_proxy = isinstance(error, urllib3.exceptions.ProxyError)
-                cause = error.original_error if isinstance(error, urllib3.exceptions.ProxyError) else error
+                cause: Exception = error
+                where = ""
+                if isinstance(error, urllib3.exceptions.ProxyError):
+                    cause, where = error.original_error, ": the proxy of this machine's settings failed"
                 # It is one of urllib3's time-outs too, though nothing was waited for.
                 unreachable = isinstance(cause, urllib3.exceptions.NewConnectionError)
                 if pause is None or unreachable:
                     timed_out = isinstance(error, urllib3.exceptions.TimeoutError) and not unreachable
                     reason = "in time" if timed_out else "the request"
-                    where = ": the proxy of this machine's settings failed" if through_proxy else ""
                     raise CommandFailed(
                         f"the webhook endpoint {url} did not answer {reason}{where}", hint=again
                     ) from error
