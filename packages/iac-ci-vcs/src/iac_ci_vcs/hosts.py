@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, cast
 
@@ -73,13 +74,15 @@ def open_code_host(
             f"{repository!r:.200} is not the address of a repository (example: https://github.com/owner/name)"
         )
     settings = settings_for(address.host, hosts)
-    registered = entry_points(group=GROUP, name=settings.kind)
+    return _provider(settings.kind)(address, credentials, api_url=settings.api_url, seconds=seconds)
+
+
+@cache  # reads the metadata of every installed package
+def _provider(kind: str) -> Provider:
+    registered = entry_points(group=GROUP, name=kind)
     if not registered:
-        raise PortFailed(
-            f"no provider for code hosts of kind {settings.kind!r} is installed (entry point group {GROUP})"
-        )
-    provider = cast("Provider", next(iter(registered)).load())
-    return provider(address, credentials, api_url=settings.api_url, seconds=seconds)
+        raise PortFailed(f"no provider for code hosts of kind {kind!r} is installed (entry point group {GROUP})")
+    return cast("Provider", next(iter(registered)).load())
 
 
 class OpenedCodeHosts:
