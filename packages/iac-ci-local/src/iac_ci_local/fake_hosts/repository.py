@@ -72,6 +72,7 @@ class HostedRepository:
         self.folder = folder
         self._writing = threading.Lock()
         self._changes: dict[tuple[str, str], tuple[Change, ...]] = {}
+        self._commits: dict[str, str] = {}
 
     @classmethod
     def create(cls, folder: Path, *, default_branch: str = "main") -> HostedRepository:
@@ -80,8 +81,8 @@ class HostedRepository:
         repository = cls(folder)
         repository._git("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", ".")
         # Code hosts serve any commit of a branch by its hash.
-        repository._git("config", "uploadpack.allowReachableSHA1InWant", "true")
-        repository._git("config", "uploadpack.allowFilter", "true")
+        with (folder / "config").open("a", encoding="utf-8") as settings:
+            settings.write("[uploadpack]\n\tallowReachableSHA1InWant = true\n\tallowFilter = true\n")
         return repository
 
     def commit(
@@ -100,7 +101,7 @@ class HostedRepository:
         """
         with self._writing:
             reference = f"refs/heads/{branch}"
-            parent = self._find(reference) or (None if start is None else self.head(start))
+            parent = self._named_by(reference) or (None if start is None else self.head(start))
             text = message.encode()
             lines = [
                 f"commit {reference}\ncommitter {_AUTHOR} {moment} +0000\ndata {len(text)}\n".encode(),
@@ -126,19 +127,20 @@ class HostedRepository:
 
     def head(self, branch: str) -> str:
         """Return a branch's newest commit; raise ``NotFound`` if there is no such branch."""
-        found = self._find(f"refs/heads/{branch}")
+        found = self._named_by(f"refs/heads/{branch}")
         if found is None:
             raise NotFound(f"there is no branch {branch!r:.200}")
         return found
 
     def commit_of(self, ref: str) -> str:
         """Return the commit of a full hash or branch; raise ``NotFound`` if there is neither."""
-        if _COMMIT.fullmatch(ref):
-            found = self._find(f"{ref}^{{commit}}")
-            if found is None:
-                raise NotFound(f"there is no commit {ref}")
-            return found
-        return self.head(ref)
+        if not _COMMIT.fullmatch(ref):
+            return self.head(ref)
+        found = self._commits.get(ref) or self._find(f"{ref}^{{commit}}")
+        if found is None:
+            raise NotFound(f"there is no commit {ref}")
+        self._commits[ref] = found  # no commit is ever removed
+        return found
 
     def whole_hash(self, short: str) -> str:
         """Return the full hash of a commit that an abbreviated one names; raise ``NotFound`` if there is none."""
@@ -261,6 +263,14 @@ class HostedRepository:
             added, removed = counts.get(path, (0, 0))
             changes.append(Change(path, status, before if status == "removed" else after, added, removed, previous))
         return tuple(changes)
+
+    def _named_by(self, reference: str) -> str | None:
+        """Return what a full reference names: from its file, which needs no process, or else as git finds it."""
+        try:
+            text = (self.folder / reference).read_text("ascii").strip()
+        except (OSError, ValueError):
+            text = ""
+        return text if _COMMIT.fullmatch(text) and ".." not in reference else self._find(reference)
 
     def _find(self, name: str) -> str | None:
         try:
