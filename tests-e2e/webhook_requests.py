@@ -58,13 +58,13 @@ schema.app = application
 
 
 @schema.parametrize()
-@settings(max_examples=150 if FULL else 50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150 if FULL else 30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_signed_job_is_answered_as_described(case):
     case.call_and_validate(headers={"X-Sign": "yes"}, checks=CHECKS)
 
 
 @schema.parametrize()
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40 if FULL else 20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_an_unsigned_one_is_refused(case):
     response = case.call_and_validate(checks=CHECKS)
     assert response.status_code in {400, 401}

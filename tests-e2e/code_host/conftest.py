@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +18,34 @@ from iac_ci_vcs.provider import Account, CodeHost, HostSettings, TokenCredential
 
 from .description import Description, Unreachable, fetch
 
+HERE = Path(__file__).parent
+CONTRACTS = ("test_contract", "test_merging", "test_reviews", "test_three_hosts")
+"""The modules that `.ci/run` plays on every code host."""
+
 ENGINE = Person(8, "engine")
 AUTHOR = Person(7, "author")
 STRANGER = Person(9, "stranger")
+
+
+@pytest.hookimpl(tryfirst=True)  # before what is only for `.ci/full` is left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave a test of the engine on another host to `.ci/full`, where `.ci/run` plays the same one on GitHub."""
+    played = {_without_its_host(item) for item in items if _host_of(item) == "github"}
+    for item in items:
+        if _host_of(item) not in ("", "github") and _without_its_host(item) in played:
+            item.add_marker(pytest.mark.full)
+
+
+def _host_of(item: pytest.Item) -> str:
+    """Return the code host of a test of the engine; empty for any other test."""
+    if item.path.parent != HERE or item.path.stem in CONTRACTS or not hasattr(item, "callspec"):
+        return ""
+    return str(item.callspec.params.get("kind", ""))
+
+
+def _without_its_host(item: pytest.Item) -> tuple[object, ...]:
+    others = item.callspec.params.items() if hasattr(item, "callspec") else ()
+    return (item.nodeid.partition("[")[0], *((name, repr(value)) for name, value in others if name != "kind"))
 
 
 @pytest.fixture
