@@ -25,7 +25,7 @@ from iac_ci_vcs.commit_jobs import set_job_status
 from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
 
 sys.path.insert(0, str(Path(__file__).parent))
-from event_harness import BASE, HEAD, REPOSITORY
+from event_harness import BASE, HEAD, REPOSITORY, WRITER
 from test_projects_of_events import CONFIGURATION, FILES, Projects
 
 OTHER = ProjectApply(
@@ -222,6 +222,31 @@ def test_a_stale_plan_is_refused_in_its_own_words(case):
     assert "Nothing of the job apply is applied" in hosted.told
     assert words in hosted.told
     assert "/iac-ci plan" in hosted.told
+
+
+@pytest.mark.parametrize(
+    ("planned", "fields", "starts"),
+    [
+        (timedelta(minutes=-5), {}, True),
+        (timedelta(0), {}, True),
+        (timedelta(milliseconds=900), {}, True),
+        (timedelta(seconds=1), {}, False),
+        (timedelta(minutes=5), {}, False),
+        (timedelta(minutes=5), {"destroys": True}, False),
+    ],
+)
+def test_a_plan_that_was_made_after_the_comment_is_not_what_its_author_has_read(planned, fields, starts):
+    hosted = Planned()
+    hosted.edit(planned_at=hosted.clock.now() + planned)
+    hosted.edit_plan(**fields)
+    hosted.host.now = hosted.clock.now()
+    written = hosted.host.write(7, WRITER, "/iac-ci apply live/net")
+    hosted.clock.advance(600)
+    hosted.tell(written)
+    assert len(hosted.jobs) == (2 if starts else 1)
+    assert starts or "live/net was made after the comment was written; read it" in hosted.told
+    hosted.comment("/iac-ci apply live/net")
+    assert len(hosted.jobs) == 2
 
 
 def test_the_ways_to_make_a_plan_stale_are_told_apart():

@@ -325,7 +325,15 @@ def _reviewed(state: PlannedState, project: OrderProject, facts: Facts, starter:
     if reason is None and record is not None and record.saved.planned.destroys and starter.unnamed is not None:
         named = f"{PREFIX} {starter.unnamed} {state.own_name}"
         return _Reviewed(record, refused=f"the plan of {state.label} destroys all that it has; apply it with {named}")
+    if reason is None and record is not None and _is_unseen(record, facts) and not _is_own(known, record, starter.own):
+        why = f"the plan of {state.label} was made after the comment was written; read it, and write the command again"
+        return _Reviewed(record, refused=why)
     return _Reviewed(record, refused=reason, is_stale=reason is not None)
+
+
+def _is_unseen(record: PlanRecord, facts: Facts) -> bool:
+    """Return whether a plan was made after the comment that applies it, in whole seconds: hosts round some times."""
+    return facts.comment is not None and record.planned_at.replace(microsecond=0) > facts.comment.created_at
 
 
 def _applied_by_another(record: PlanRecord | None, facts: Facts, starter: _Starter) -> str | None:
