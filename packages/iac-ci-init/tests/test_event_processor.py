@@ -1028,6 +1028,80 @@ def test_a_command_whose_event_is_repeated_after_a_push_starts_nothing_for_the_o
     assert "Write the command again" in hosted.notice
 
 
+def _pushed(hosted, commit, at):
+    """Deliver the event of a push to the pull request, which GitHub says was at this time."""
+    before = hosted.host.pulls[7].head_sha
+    hosted.change(head_sha=commit)
+    told = {"number": 7, "head": {"sha": commit}, "updated_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    sender = {"id": int(WRITER.id), "login": WRITER.login}
+    payload = {"action": "synchronize", "before": before, "after": commit, "pull_request": told, "sender": sender}
+    hosted.send("pull_request", payload)
+
+
+@pytest.mark.parametrize(
+    ("order", "starts"),
+    [
+        (("write", "push", "tell push", "tell"), False),
+        (("write", "push", "tell", "tell push"), False),
+        (("push", "write", "tell push", "tell"), True),
+        (("push", "tell push", "write", "tell"), True),
+        # Nothing says which of the two was first.
+        (("push", "write", "tell", "tell push"), False),
+        (("push", "write", "tell", "tell push", "write", "tell"), True),
+        (("push", "write", "tell", "write", "tell"), True),
+    ],
+)
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_an_apply_on_github_is_for_the_commit_that_its_author_saw(hosted, order, starts, repeats):
+    hosted.pull_request()
+    written, pushed_at = None, None
+    for step in order:
+        hosted.clock.advance(2)
+        if step == "push":
+            hosted.change(head_sha=NEXT)
+            pushed_at = hosted.clock.now()
+        elif step == "tell push":
+            hosted.change(head_sha=HEAD)
+            _pushed(hosted, NEXT, pushed_at)
+        elif step == "write":
+            hosted.host.now = hosted.clock.now()
+            written = hosted.host.write(7, WRITER, "/iac-ci apply app")
+        else:
+            hosted.tell(written)
+            for _ in range(repeats - 1):
+                hosted.clock.advance(60)
+                hosted.processor.process(hosted.invoker.triggered[-1])
+    applied = [stored.job.commit_hash for stored in hosted.jobs if stored.job_name == "apply"]
+    assert applied == ([NEXT] if starts else [])
+    refused = any(f"before {NEXT}" in text for text in hosted.host.written)
+    assert refused is (order.count("write") > 1 or not starts)
+
+
+def test_a_plan_on_github_runs_whatever_commit_its_author_saw(hosted):
+    plan = b"        plan: {file: p, workspace: default}\n        save: [p]\n        cmds: [terraform plan]"
+    hosted.configure(CONFIGURATION.replace(b"        cmds: [terraform plan]", plan))
+    hosted.pull_request()
+    hosted.host.now = hosted.clock.now()
+    written = hosted.host.write(7, WRITER, "/iac-ci plan")
+    hosted.clock.advance(2)
+    hosted.change(head_sha=NEXT)
+    hosted.tell(written)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD, NEXT]
+
+
+def test_a_comment_on_a_pull_request_that_the_engine_has_not_seen_is_obeyed_at_every_attempt(hosted, monkeypatch):
+    def fail(*arguments, **named):
+        raise PortFailed("no", retry_is_safe=True)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hosted.objects, "create", fail)
+        with pytest.raises(PortFailed):
+            hosted.comment("/iac-ci apply app")
+    hosted.clock.advance(60)
+    hosted.processor.process(hosted.invoker.triggered[-1])
+    assert len(hosted.jobs) == 1
+
+
 BOT = Account("49699333", "dependabot[bot]")
 
 

@@ -277,7 +277,7 @@ def _seen(facts: Facts) -> list[Decision]:
     pull = facts.pull
     if pull is None or facts.head_seen_at is None or not pull.is_open or not pull.head_sha:
         return []
-    return [SeeHead(pull.head_sha, facts.head_seen_at, facts.pusher)]
+    return [SeeHead(pull.head_sha, facts.head_seen_at, facts.pusher, facts.head_pushed_at)]
 
 
 def decide_closed(facts: Facts) -> list[Decision]:
@@ -446,6 +446,10 @@ def _run(facts: Facts, command: Command, intent: str) -> list[Decision]:
         return [say(f"{PREFIX} {command.name} starts no job. Commands that do:", *_words(configuration))]
     found: list[Decision] = []
     for name in chosen.jobs:
+        if _may_be_about_another(facts) and orders_beside_plans(configuration, name):
+            text = f"the comment was written before {pull.head_sha} was known to be the newest commit"
+            found.append(say(f"Nothing of the job {name} runs: {text}. Write a new comment."))
+            continue
         found += _start(
             facts,
             configuration,
@@ -456,6 +460,12 @@ def _run(facts: Facts, command: Command, intent: str) -> list[Decision]:
             destroys=command.destroys,
         )
     return found
+
+
+def _may_be_about_another(facts: Facts) -> bool:
+    """Return whether a comment that names no commit may have been written when another commit was the head."""
+    comment, pushed_at = facts.comment, facts.head_pushed_at
+    return comment is not None and comment.commit is None and pushed_at is not None and comment.created_at < pushed_at
 
 
 def _start(

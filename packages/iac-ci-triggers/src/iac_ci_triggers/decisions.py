@@ -79,11 +79,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SeeHead:
-    """Record the newest commit, since when the engine has seen it as the head, and who has pushed to it."""
+    """Record the newest commit, since when the engine has seen it as the head, and who has pushed to it and when."""
 
     sha: str
     at: datetime
     pusher: str | None = None
+    pushed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

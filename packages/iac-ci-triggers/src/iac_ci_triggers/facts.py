@@ -159,13 +159,14 @@ class Facts:
     concurrency groups of the pull request's runs, for the command that shows them.
     ``base_sha`` is the base branch's commit, empty if no order runs on the merged result; ``merge_state`` is what the
     host knows about the merge into it. ``head_seen_at`` is since when the engine has seen the newest commit as the
-    head, ``pusher`` the id of the account that the event names for a push. ``known`` is what requirements are about,
-    None if nothing is required. ``merge_base`` is the commit of the base branch that the head has, ``base_changes`` are
-    the paths that the base branch has changed since some of its commits; ``merge_base_unknown`` says why one of the two
-    is not known. ``planned`` is what a schedule's event is about. ``came_from`` is the pull request whose merge made
-    the pushed commit, None if the host knows none. ``merge`` is the pull request's merge, where something is applied
-    after it; ``at_base`` says that what starts is of that commit of the base branch, not of the
-    head, whose repository is ``head_repository`` then, if it is another one.
+    head, ``head_pushed_at`` as in ``Ledger``, ``pusher`` the id of the account that the event names for a push.
+    ``known`` is what requirements are about, None if nothing is required. ``merge_base`` is the commit of the base
+    branch that the head has, ``base_changes`` are the paths that the base branch has changed since some of its
+    commits; ``merge_base_unknown`` says why one of the two is not known. ``planned`` is what a schedule's event is
+    about. ``came_from`` is the pull request whose merge made the pushed commit, None if the host knows none.
+    ``merge`` is the pull request's merge, where something is applied after it; ``at_base`` says that what starts is
+    of that commit of the base branch, not of the head, whose repository is ``head_repository`` then, if it is
+    another one.
     """
 
     source: Source
@@ -195,6 +196,7 @@ class Facts:
     merge_state: MergeState | None = None
     gates: tuple[Gate, ...] = ()
     head_seen_at: datetime | None = None
+    head_pushed_at: datetime | None = None
     pusher: str | None = None
     known: Known | None = None
     merge_base: str | None = None

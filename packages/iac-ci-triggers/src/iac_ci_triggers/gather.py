@@ -464,6 +464,7 @@ class FactCollector:
                 deleted = frozenset(folder for folder in emptied if not self.host.has_folder(folder, pull.head_sha))
         is_merged = starts and isinstance(configuration, Configuration) and uses_merge(configuration)
         permission = self.host.permission(pull.author) if starts and not pull.is_fork else Permission.NONE
+        head_seen_at = self._head_seen_at(event, pull, known.ledger, known.received_at)
         known = replace(
             known,
             source=source,
@@ -483,7 +484,8 @@ class FactCollector:
             base_sha=base if is_merged else "",
             merge_state=self._merge_state(pull, base) if is_merged else None,
             gates=self._gates(known, comment.author, answers) if comment is not None and answers else (),
-            head_seen_at=self._head_seen_at(event, pull, known.ledger, known.received_at),
+            head_seen_at=head_seen_at,
+            head_pushed_at=_head_pushed_at(event, pull, known.ledger, head_seen_at),
             pusher=_pusher(event, known.ledger),
         )
         return self._with_reviews(known, words, base) if starts else known
@@ -833,6 +835,22 @@ def _was_edited(comment: Comment, event: HostEvent) -> bool:
         return comment.edited
     now, before = (find_commands(text).commands for text in (comment.body[:MAX_COMMENT_CHARS], event.comment))
     return now != before
+
+
+def _head_pushed_at(event: HostEvent, pull: PullRequest, ledger: Ledger, seen_at: datetime) -> datetime | None:
+    """Return the earliest known time at which the newest commit was the head, None if the engine has seen none before.
+
+    An event of the pull request has the time of its change by the host's clock. A comment on GitHub says nothing of the
+    head that it was written at.
+    """
+    if ledger.head_sha is None:
+        return None
+    announced = event.kind is EventKind.PULL_REQUEST and event.head is not None and pull.head_sha.startswith(event.head)
+    changed_at = event.updated_at if announced else None
+    if seen_at != ledger.head_seen_at:
+        return changed_at or seen_at
+    known = ledger.head_pushed_at
+    return min(known, changed_at) if known is not None and changed_at is not None else known
 
 
 def _pusher(event: HostEvent, ledger: Ledger) -> str | None:

@@ -141,6 +141,8 @@ class Ledger(StoredShape):
     version before has kept them. ``processed`` is the state of the pull request at the last of its events that was
     processed to its end; ``closed_at`` is when one closed it. ``head_sha`` is the newest commit that the engine has
     seen, and ``head_seen_at`` when it first saw it as the head: approvals before that were of another commit.
+    ``head_pushed_at`` is the earliest known time at which it was the head: comments before that are about another
+    commit. It is None if the engine has seen no head before it.
     ``pushers`` are the ids of the accounts that webhooks named for pushes. ``merge`` is the pull request's merge, if
     something is applied after it.
     ``schedules`` are those of the branch ``branch`` at the commit ``branch_sha``, and ``left_out`` the newest planned
@@ -161,6 +163,7 @@ class Ledger(StoredShape):
     closed_at: Moment | None = None
     head_sha: str | None = None
     head_seen_at: Moment | None = None
+    head_pushed_at: Moment | None = None
     pushers: tuple[str, ...] = ()
     merge: SeenMerge | None = None
     branch: str | None = None

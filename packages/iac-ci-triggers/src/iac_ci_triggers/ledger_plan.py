@@ -222,7 +222,8 @@ def with_answer(ledger: Ledger, comment: Asked, now: datetime) -> tuple[Ledger, 
 def _with_head(ledger: Ledger, seen: SeeHead) -> Ledger:
     known = {*ledger.pushers} | ({seen.pusher} if seen.pusher else set())
     pushers = ledger.pushers if len(known) > MAX_PUSHERS else tuple(sorted(known))
-    return ledger.model_copy(update={"head_sha": seen.sha, "head_seen_at": seen.at, "pushers": pushers})
+    head = {"head_sha": seen.sha, "head_seen_at": seen.at, "head_pushed_at": seen.pushed_at}
+    return ledger.model_copy(update=head | {"pushers": pushers})
 
 
 def _remembered(ledger: Ledger, decision: Remember, now: datetime) -> Ledger:
