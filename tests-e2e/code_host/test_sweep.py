@@ -15,8 +15,8 @@ import pytest
 from iac_ci_common.errors import IacCiError, NotFound
 from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_triggers.event import EventKind, HostEvent, Person
-from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import Ledger
+from iac_ci_triggers.repository_reader import RepositoryReader
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import GHOST, ChangedFiles, Permission
 
@@ -104,13 +104,13 @@ def stage(host, project, opened, kind, waits):
 
 def read(subject, code_host, event, author):
     """Read a subject as the engine does."""
-    collector = FactCollector(code_host, None, None, None, None, None, None, None)
+    repository = RepositoryReader(code_host, None, None)
     if subject == PULL:
-        return collector._pull(event, UNKNOWN)
+        return repository.pull_request(event, UNKNOWN)
     if subject == FILES:
         return code_host.changed_files(1)
     if subject == COMMENT:
-        return collector._settled(lambda: collector._found_comment(event), lambda found: found is not None)
+        return repository.comment(event)
     if subject == RIGHT:
         return code_host.permission(author)
     return code_host.me() if subject == OWN else code_host.branch_head("main")

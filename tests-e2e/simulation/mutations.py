@@ -531,7 +531,7 @@ def _reviewed_at_any_commit(state: PlannedState, record: PlanRecord, facts: Fact
 _REPOSITORY: dict[str, tuple[str, Any]] = {
     "one intent is one run": ("iac_ci_triggers.ledger_plan._same", lambda runs, start: None),
     "a planned minute is decided once": ("iac_ci_triggers.ledger_plan._passed", lambda ledger, passed: ledger),
-    "a schedule's open run": ("iac_ci_triggers.gather.FactCollector._open_run", lambda *_: None),
+    "a schedule's open run": ("iac_ci_triggers.run_facts.RunCollector.open_run", lambda *_: None),
     "what was merged": ("iac_ci_triggers.saved_plans._not_as_planned", lambda state, record, facts: None),
     "plans of the newest commit": ("iac_ci_triggers.saved_plans._differences", _reviewed_at_any_commit),
     "stale plans are made again": ("iac_ci_orchestrator.stale_plans.StalePlans._plan_again", lambda *_: True),

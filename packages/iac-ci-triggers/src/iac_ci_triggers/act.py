@@ -207,7 +207,14 @@ class EventProcessor:
         """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
         ports, event = self._ports, stored.event
         collector = FactCollector(
-            host, ports.runs, ports.objects, ports.trees, ports.plans, ports.groups, source, ports.clock.now
+            host,
+            source,
+            runs=ports.runs,
+            objects=ports.objects,
+            trees=ports.trees,
+            plans=ports.plans,
+            groups=ports.groups,
+            now=ports.clock.now,
         )
         for _ in range(_TRIES):
             now = ports.clock.now()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iac_ci_triggers.connections import uses_branch
 from iac_ci_triggers.known_plans import KnownPlans
+from iac_ci_vcs.provider import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,10 @@ class Source:
     def names_writer(self, account: Account) -> bool:
         """Return whether the operator says that an account may write, for hosts that do not tell; by its exact id."""
         return self.connection is not None and bool(account.id) and account.id in self.connection.writers
+
+    def may_write(self, account: Account, permission: Permission) -> bool:
+        """Return whether an account may write; where the host does not tell, whether the operator says so."""
+        return self.names_writer(account) if permission is Permission.UNKNOWN else permission.can_write
 
     def trusts(self, account: Account) -> bool:
         """Return whether the operator trusts this bot's pull requests; its id is compared exactly."""
