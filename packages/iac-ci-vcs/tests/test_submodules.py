@@ -86,6 +86,17 @@ def test_a_folder_without_a_url_is_refused_and_not_left_empty(tmp_path):
         fetch(top, tmp_path / "out")
 
 
+def test_a_commit_includes_no_file_of_the_machine(tmp_path):
+    module = new(tmp_path / "module", {"main.tf": ""})
+    top = new(tmp_path / "top", {}, {"m": module})
+    (tmp_path / "included").write_text('[submodule "m"]\n\turl = file:///nowhere\n')
+    with (top / ".gitmodules").open("a") as modules:
+        modules.write(f"[include]\n\tpath = {tmp_path / 'included'}\n")
+    git(top, "commit", "--quiet", "-am", "include")
+    fetch(top, tmp_path / "out")
+    assert (tmp_path / "out" / "m" / "main.tf").exists()
+
+
 def test_number_and_depth_are_bounded(tmp_path):
     inner = new(tmp_path / "0", {"a": ""})
     for depth in range(1, DEEPEST + 2):

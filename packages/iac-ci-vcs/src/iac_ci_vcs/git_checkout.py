@@ -330,7 +330,9 @@ class _Commit:
     def submodules(self) -> list[Submodule]:
         """Return the submodules that are not left out."""
         is_there = (self.folder / _MODULES).is_file()
-        configuration = self._in_folder("config", "--blob", f"HEAD:{_MODULES}", "--list", "-z") if is_there else b""
+        # Git follows `include` in a blob unless told not to: a commit could name any file of this machine.
+        read = ("config", "--no-includes", "--blob", f"HEAD:{_MODULES}", "--list", "-z")
+        configuration = self._in_folder(*read) if is_there else b""
         kept = b"\0".join(
             entry for entry in self.listing.split(b"\0") if not self._is_left_out(entry.partition(b"\t")[2] + b"/")
         )
