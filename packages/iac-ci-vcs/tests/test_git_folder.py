@@ -17,11 +17,11 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
+@pytest.fixture(params=["sha1", "sha256"])
+def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     (folder / "stacks").mkdir(parents=True)
-    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "init", "--quiet", "--initial-branch=main", f"--object-format={request.param}")
     (folder / "stacks" / "main.tf").write_text("# one\n")
     (folder / "run.sh").write_text("#!/bin/sh\n")
     (folder / "run.sh").chmod(0o755)

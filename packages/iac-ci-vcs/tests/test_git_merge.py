@@ -21,10 +21,10 @@ def git(folder: Path, *arguments: str) -> str:
 class Repository:
     """A repository with the branches ``main`` and ``change``, which have a commit in common."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hashes: str) -> None:
         folder.mkdir()
         self.folder = folder
-        git(folder, "init", "--quiet", "--initial-branch=main")
+        git(folder, "init", "--quiet", "--initial-branch=main", f"--object-format={hashes}")
         git(folder, "config", "uploadpack.allowFilter", "true")
         git(folder, "config", "uploadpack.allowAnySHA1InWant", "true")
         self.write("main", {"a.tf": "".join(f"line {number}\n" for number in range(30)), "gone.tf": "1\n"})
@@ -52,8 +52,8 @@ class Repository:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "repository")
+def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repository", getattr(request, "param", "sha1"))
 
 
 def arrived(repository: Repository, folder: Path, merge: Merge, commit: str | None = None, **options):
@@ -65,6 +65,7 @@ def arrived(repository: Repository, folder: Path, merge: Merge, commit: str | No
     return merged, sorted(path.name for path in folder.iterdir() if path.name != ".git")
 
 
+@pytest.mark.parametrize("repository", ["sha1", "sha256"], indirect=True)
 def test_a_merge_is_made_here_and_is_the_same_each_time(repository, tmp_path):
     merge = Merge(repository.main)
     merged, names = arrived(repository, tmp_path / "one", merge)

@@ -18,11 +18,11 @@ def git(folder: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
+@pytest.fixture(params=["sha1", "sha256"])
+def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     (folder / "live" / 'a "b"').mkdir(parents=True)
-    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "init", "--quiet", "--initial-branch=main", f"--object-format={request.param}")
     git(folder, "config", "uploadpack.allowFilter", "true")
     (folder / "live" / 'a "b"' / "main.tf").write_text("# one\n")
     (folder / "live" / "same.tf").write_text("# one\n")
@@ -91,7 +91,8 @@ def test_nothing_needs_to_be_read(repository):
 
 
 def test_a_submodule_is_an_entry_without_files(repository):
-    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},modules/other")
+    commit = git(repository, "rev-parse", "HEAD")
+    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{commit},modules/other")
     git(repository, "commit", "--quiet", "-m", "submodule")
     assert read(repository).entries["modules/other"] == Entry(EntryKind.SUBMODULE)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import HostSettings
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_SHA1_DIGITS: Final = 40
 _MODULES: Final = ".gitmodules"
 _FETCH: Final = ("fetch", "--quiet")
 _ATTEMPTS: Final = 3
@@ -213,9 +214,14 @@ class _Commit:
         rules, private = self.checkout.rules, self.checkout.private
         self.environment = rules.environment(private, repository, self.token, self.ssh_key)
 
+    def _init(self, commit: str, *options: str) -> None:
+        """Make an empty repository with hashes as long as that of ``commit``: git fetches no others into it."""
+        hashes = "sha1" if len(commit) == _SHA1_DIGITS else "sha256"
+        self._git(["init", "--quiet", "--template=", f"--object-format={hashes}", *options, str(self.folder)])
+
     def read(self, commit: str) -> None:
         """Fetch the commit and write its files."""
-        self._git(["init", "--quiet", "--template=", str(self.folder)])
+        self._init(commit)
         self._fetch_or_follow(commit)
         self._write_files()
 
@@ -235,7 +241,7 @@ class _Commit:
 
     def _made(self, commit: str, merge: Merge) -> str:
         """Make the merge and return its commit, without writing its files."""
-        self._git(["init", "--quiet", "--template=", str(self.folder)])
+        self._init(commit)
         self._fetch_history(commit, merge)
         return git_merge.merge(self._in_folder_with_code, commit)
 
@@ -251,7 +257,7 @@ class _Commit:
         """Fetch the code host's merge and write its files; return why another one must be made, None if it is good."""
         if merge.host_commit is None:
             return "the code host has no merge of the two commits"
-        self._git(["init", "--quiet", "--template=", str(self.folder)])
+        self._init(commit)
         try:
             self._fetch_or_follow(merge.host_commit)
         except Unreachable:
@@ -301,7 +307,7 @@ class _Commit:
 
     def tree(self, commit: str, choose: Callable[[Mapping[str, Entry]], Collection[str]], max_bytes: int) -> Tree:
         """Fetch the commit without its files, and then the chosen files alone; return both."""
-        self._git(["init", "--quiet", "--bare", "--template=", str(self.folder)])
+        self._init(commit, "--bare")
         self._fetch_or_follow(commit, git_tree.WITHOUT_FILES)
         blobs = self._blobs()
         chosen = [path for path in choose(git_tree.entries(blobs)) if path in blobs]
