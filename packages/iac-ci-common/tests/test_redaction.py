@@ -143,11 +143,20 @@ def test_utf_16_is_found_in_base64_and_hexadecimal(secret, encoding, encode, bef
     assert len(left(secret, encoded)) < len(encoded) / 2
 
 
+ORIGINS = [
+    *("web-1  | ", "[live/network] ", "[pod/web-1/app] ", "STDO[0001] ", "[2026-11-26 10:00:00] ", "Nov 26 10:00:00 "),
+    *("2026-11-26T10:00:00.123456Z 01O ", "2026-11-26T10:00:00.123456Z 01O+", "web-1  | 2026-11-26T10:00:00.123Z "),
+    "time=2026-11-26T10:00:00Z level=stdout prefix=live/network tf-path=terraform msg=",
+]
+"""What containers, runners and Terragrunt's other formats print before each line."""
+
+
 @pytest.mark.parametrize(
     "margin",
     [
         *("-", "+", "      + ", "// ", "# ", "; ", "   12\t", "12:", "2026-11-26T10:00:00.123Z ", "10:00:00,1 INFO "),
         *("18:32:08.123 STDOUT [network] terraform: ", "18:32:08.123 STDERR [network] terraform: | "),
+        *ORIGINS,
     ],
 )
 @pytest.mark.parametrize("encode", [lambda data: base64.b64encode(data).decode(), bytes.hex])
@@ -160,8 +169,8 @@ def test_margins_are_no_obstacle_where_a_value_is_encoded(margin, encode):
     )
 
 
-def test_a_time_before_each_line_is_no_obstacle():
-    margin = "18:32:08.123 STDERR [network] terraform: │ "
+@pytest.mark.parametrize("margin", ["18:32:08.123 STDERR [network] terraform: │ ", *ORIGINS])
+def test_the_time_and_origin_of_each_line_are_no_obstacle(margin):
     printed = f"{margin}correct horse\n{margin}battery 7 tent"
     assert b"horse" not in left("correct horse battery 7 tent", printed)
 

@@ -170,7 +170,7 @@ def uncoloured(data: bytes) -> Decoded:
 
 
 def without_margins(data: bytes) -> Decoded | None:
-    """Remove what diffs, comments, quotes and numbered lines begin with; None where no line begins so."""
+    """Remove what logs, diffs, comments, quotes and numbered lines begin with; None where no line begins so."""
     return _removed(data, _MARGIN) if _MARGIN.search(data) else None
 
 
@@ -199,15 +199,23 @@ _TOKEN: Final = re.compile(
     rb"|\xe2[\x94\x95][\x80-\xbf]"  # Terraform's frames, U+2500 to U+257F
 )
 _PAIR: Final = re.compile(rb"(?:\\+|%)u([dD][89abAB][0-9a-fA-F]{2})(?:\\+|%)u([dD][c-fC-F][0-9a-fA-F]{2})")
-# The time at which a line was printed, and by what: `kubectl logs --timestamps`, Terragrunt.
+# The time at which a line was printed, and by what: `kubectl logs --timestamps`, Terragrunt, GitLab's runner, `ts`.
 _TIME: Final = (
-    rb"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[-+][0-9]{2}:?[0-9]{2})?"
+    rb"\[?(?:(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])?|[A-Z][a-z]{2} [ 0-9][0-9] )"
+    rb"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[-+][0-9]{2}:?[0-9]{2})?\]?"
     rb"(?:[ \t]+(?:STDOUT|STDERR|[A-Z]{4,5})\b)?(?:[ \t]+\[[^\]\n]{0,200}\])?"
-    rb"(?:[ \t]+(?:terraform|tofu|terragrunt):)?[ \t]+"
+    rb"(?:[ \t]+(?:terraform|tofu|terragrunt):)?[ \t]+(?:[0-9]{2}[OE][ +])?"
+)
+# What printed a line: Terragrunt's older and other formats, `kubectl logs --prefix`, Docker Compose.
+_ORIGIN: Final = (
+    rb"(?:\[[^\]\s]{1,200}\][ \t]+|STD[OE]\[[0-9]{1,9}\][ \t]+|[\w.@:/-]{1,100}[ ]*\|[ ]"
+    rb"|time=\S{1,64} level=\w{1,16} (?:(?:prefix|tf-path)=\S{1,200} ){0,2}msg=)"
 )
 # Diffs, quotes, comments, line numbers.
 _SIGNS: Final = rb"(?:(?:[-+~>|#*;]{1,2}|//|[0-9]{1,7}[\t:|])[ \t]*)"
-_MARGIN: Final = re.compile(rb"(?m:^)[ \t]*(?:" + _TIME + _SIGNS + rb"*|" + _SIGNS + rb"+)")
+_MARGIN: Final = re.compile(
+    rb"(?m:^)[ \t]*(?:(?:" + _TIME + rb"|" + _ORIGIN + rb"){1,3}" + _SIGNS + rb"*|" + _SIGNS + rb"+)"
+)
 _FRAMES: Final = rb"\xe2[\x94\x95][\x80-\xbf]"
 _CUT_ESCAPE: Final = re.compile(
     rb"(?:%[0-9a-fA-F]?|\\+(?:[uUx][0-9a-fA-F{]{0,7}|[0-7]{1,2})?|&[#a-zA-Z0-9]{0,8}|=[0-9a-fA-F]?)[ \t]*\r?\n"
