@@ -157,6 +157,7 @@ def applied_target(engine):
 
 def approved(engine):
     opened_by_stranger(engine)
+    engine.clock.advance(1)
     engine.comment(AUTHOR, f"/iac-ci approve {head(engine)}")
 
 

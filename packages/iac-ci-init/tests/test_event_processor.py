@@ -186,6 +186,7 @@ def test_an_untrusted_pull_request_runs_nothing_until_its_very_commit_is_approve
     hosted.comment(f"/iac-ci approve {NEXT}")
     hosted.comment(f"/iac-ci approve {HEAD[:12]}")
     assert hosted.jobs == []
+    hosted.clock.advance(1)
     hosted.comment(f"/iac-ci approve {HEAD}")
     assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD]
     assert hosted.host.statuses[-1].state is CommitState.SUCCESS

@@ -155,6 +155,7 @@ def test_an_approval_ends_the_status_that_waits_for_it(hosted):
     hosted.change(is_fork=True)
     hosted.pull_request()
     assert hosted.statuses["iac-ci"].state is OPEN
+    hosted.clock.advance(1)
     hosted.comment(f"/iac-ci approve {HEAD}")
     assert hosted.statuses["iac-ci"].state is VALID
 
@@ -309,6 +310,53 @@ def test_a_closed_pull_request_stops_speaking_for_a_shared_commit_at_once(hosted
     assert (status and status.state) is state
     assert hosted.jobs == []
     assert hosted.host.reactions == []
+
+
+def waiting(hosted, *bases):
+    """Open pull requests of an outside contributor with one head commit, from 7 on, at these base branches."""
+    for number, base in enumerate(bases, 7):
+        hosted.configure(CONFIGURATION, base)
+        hosted.host.changes[number] = hosted.host.changes[7]
+        hosted.host.pulls[number] = replace(hosted.host.pulls[7], number=number, base_branch=base, author=STRANGER)
+        hosted.pull_request(number=number)
+        hosted.clock.advance(60)
+
+
+def test_an_approval_is_for_one_of_two_pull_requests_with_one_commit(hosted):
+    hosted.connect(branches=["main", "prod"])
+    waiting(hosted, "main", "prod")
+    shared = "pull request 8 has the same commit: waiting for an approval of this commit"
+    hosted.comment(f"/iac-ci approve {HEAD} main", number=7)
+    status = hosted.statuses["iac-ci"]
+    assert (status.state, status.description) == (OPEN, shared)
+    hosted.clock.advance(60)
+    hosted.comment(f"/iac-ci approve {HEAD} prod", number=8)
+    status = hosted.statuses["iac-ci"]
+    assert (status.state, status.description) == (VALID, "approved by ann")
+    hosted.configure(CONFIGURATION + b"# changed", "prod", "d" * 40)
+    hosted.clock.advance(60)
+    hosted.pull_request("reopened", number=8)
+    assert hosted.statuses["iac-ci"].state is OPEN
+
+
+@pytest.mark.parametrize(("approved", "state"), [(True, (VALID, "approved")), (False, (OPEN, None))])
+def test_a_closed_pull_request_waits_for_no_approval_and_leaves_the_status_to_the_others(hosted, approved, state):
+    hosted.connect(branches=["main", "prod"])
+    waiting(hosted, "main", "prod")
+    if approved:
+        hosted.comment(f"/iac-ci approve {HEAD} main", number=7)
+    hosted.host.pulls[8] = replace(hosted.host.pulls[8], is_open=False)
+    hosted.clock.advance(60)
+    hosted.pull_request("closed", number=8)
+    status = hosted.statuses["iac-ci"]
+    assert (status.state, status.description) == (state[0], state[1] or "waiting for an approval of this commit")
+    assert "is closed, so no approval is wanted" in hosted.host.comments[8][-1].body
+    hosted.change(is_open=False)
+    hosted.pull_request("closed", number=7)
+    assert hosted.statuses["iac-ci"] == status
+    hosted.change(is_open=True)
+    hosted.pull_request("reopened", number=7)
+    assert approved or f"/iac-ci approve {HEAD}" in hosted.standing("approval")
 
 
 def ended_badly(hosted):

@@ -20,7 +20,6 @@ from iac_ci_common.models.event import Event
 from iac_ci_common.nudge import nudge
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OPEN
-from iac_ci_triggers.commit_statuses import job_status
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.decide import (
     decide_closed,
@@ -44,7 +43,7 @@ from iac_ci_triggers.notice import ARRIVED, Paragraph, Subject, answer_name, not
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.address import parse_address, settings_for
 from iac_ci_vcs.commit_jobs import has_open_pull, refresh_job_status, set_job_status
-from iac_ci_vcs.provider import CommentStyle, CommitState
+from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
@@ -398,14 +397,14 @@ class EventProcessor:
         )
 
     def _refresh(self, host: CodeHost, source: Source, event: HostEvent, refresh: Refresh, now: datetime) -> None:
-        for job in refresh.jobs:
+        for status in refresh.statuses:
             refresh_job_status(
                 self._ports.commit_jobs,
                 source.repository,
-                job_status(refresh.commit, job, CommitState.SUCCESS, ""),
+                status,
                 event.number or 0,
                 now=now,
-                is_open=partial(has_open_pull, host, refresh.commit),
+                is_open=partial(has_open_pull, host, status.commit),
                 mark=host.set_status,
             )
 

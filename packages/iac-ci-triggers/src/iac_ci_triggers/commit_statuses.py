@@ -12,11 +12,12 @@ from iac_ci_triggers.configuration import CONFIGURATION_STATUS, FILE_NAME
 from iac_ci_triggers.notice import Subject
 from iac_ci_vcs.provider import CommitState, CommitStatus
 from iac_ci_vcs.reporting import MAX_DESCRIPTION_CHARS
+from iac_ci_vcs.reviews import OWN_CONTEXT
 
 if TYPE_CHECKING:
     from iac_ci_triggers.facts import Facts
 
-APPROVAL: Final = "iac-ci"
+APPROVAL: Final = OWN_CONTEXT
 """Context of the status about the approval of a commit by an outside contributor."""
 
 NOTHING_TO_PLAN: Final = "nothing to plan"

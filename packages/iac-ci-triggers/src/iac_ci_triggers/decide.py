@@ -28,6 +28,7 @@ from iac_ci_triggers.commands import (
     UNLOCK,
 )
 from iac_ci_triggers.commit_statuses import (
+    APPROVAL,
     NOTHING_TO_PLAN,
     approval_status,
     configuration_status,
@@ -74,6 +75,7 @@ from iac_ci_triggers.notice import Paragraph, Subject
 from iac_ci_triggers.replans import planned_again
 from iac_ci_triggers.saved_plans import with_saved_plans
 from iac_ci_triggers.starts import (
+    mark_approval,
     mark_done,
     mark_job,
     plans_left_out,
@@ -86,7 +88,7 @@ from iac_ci_triggers.starts import (
 )
 from iac_ci_triggers.unlock import unlock
 from iac_ci_vcs.provider import CommitState
-from iac_ci_vcs.reporting.folded_status import COULD_NOT_START
+from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, WAITING_FOR_APPROVAL
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -292,7 +294,12 @@ def decide_closed(facts: Facts) -> list[Decision]:
     names = [run.job for run in facts.ledger.runs if run.sha == pull.head_sha]
     if configuration is not None and not isinstance(configuration, ConfigurationProblems):
         names += configuration.jobs
-    return [Refresh(pull.head_sha, tuple(dict.fromkeys(names))), *decide_after_merge(facts)]
+    statuses = [job_status(pull.head_sha, name, CommitState.SUCCESS, "") for name in dict.fromkeys(names)]
+    is_wanted = Subject.APPROVAL.value in facts.ledger.notices
+    if is_wanted or facts.ledger.approved_sha is not None:
+        statuses.append(approval_status(pull.head_sha, CommitState.SUCCESS, ""))
+    withdrawn = [Settle(Paragraph("The pull request is closed, so no approval is wanted."), Subject.APPROVAL)]
+    return [Refresh(tuple(statuses)), *(withdrawn if is_wanted else []), *decide_after_merge(facts)]
 
 
 def _settled(facts: Facts, found: list[Decision]) -> list[Decision]:
@@ -305,7 +312,8 @@ def _settled(facts: Facts, found: list[Decision]) -> list[Decision]:
         return settled
     marked = {decision.status.context for decision in found if isinstance(decision, Mark)}
     statuses = (unneeded_status(facts.commit, subject) for subject in gone)
-    return settled + [Mark(one) for one in statuses if one is not None and one.context not in marked]
+    unneeded = [one for one in statuses if one is not None and one.context not in marked]
+    return settled + [mark_approval(facts, one) if one.context == APPROVAL else Mark(one) for one in unneeded]
 
 
 def _superseded(facts: Facts) -> list[Decision]:
@@ -630,7 +638,7 @@ def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Deci
     status = approval_status(pull.head_sha, CommitState.SUCCESS, f"approved by {by}")
     return [
         Approve(pull.head_sha, base, facts.configuration_sha256, by),
-        Mark(status),
+        mark_approval(facts, status),
         Settle(Paragraph(f"{by} approved {pull.head_sha} for the branch {base}."), Subject.APPROVAL),
         say(
             f"{by} approved {pull.head_sha} for the branch {base}. It may run. A newer commit, another base branch or a"
@@ -670,7 +678,7 @@ def _why_untrusted(facts: Facts) -> str:
 
 
 def _waiting_for_approval(facts: Facts) -> Decision:
-    return Mark(approval_status(facts.commit, CommitState.PENDING, "waiting for an approval of this commit"))
+    return mark_approval(facts, approval_status(facts.commit, CommitState.PENDING, WAITING_FOR_APPROVAL))
 
 
 def _configuration_status(facts: Facts) -> list[Decision]:

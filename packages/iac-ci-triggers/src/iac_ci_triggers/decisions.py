@@ -152,10 +152,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Set the statuses of jobs on a commit without the event's pull request, which is closed."""
+    """Set statuses of a commit without the event's pull request, which is closed; their states are not used."""
 
-    commit: str
-    jobs: tuple[str, ...]
+    statuses: tuple[CommitStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)

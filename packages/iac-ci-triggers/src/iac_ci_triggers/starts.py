@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_common.models.commit_job import JobPart
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from iac_ci_triggers.facts import Facts
     from iac_ci_triggers.saved_plans import Chosen
     from iac_ci_vcs.provider import CommitStatus, PullRequest
+
+
+_ID_DIGITS: Final = 12
+"""Digits of an id behind its time."""
 
 
 def start_of(
@@ -161,6 +166,17 @@ def mark_job(
     return Mark(status, part)
 
 
+def mark_approval(facts: Facts, status: CommitStatus) -> Decision:
+    """Return the decision to set the status about an approval, which is for one pull request and its base branch.
+
+    Ids of events sort by seconds. Of two in one second, the one that waits for an approval counts.
+    """
+    if status.state is CommitState.SUCCESS:
+        return mark_job(facts, status, {status.context: OrderState.SUCCEEDED.value})
+    last = f"{facts.trigger_id[:-_ID_DIGITS]}{'f' * _ID_DIGITS}"
+    return mark_job(replace(facts, trigger_id=last), status, {status.context: OrderState.QUEUED.value})
+
+
 def say(title: str, *lines: str) -> Say:
     """Return the decision to answer a comment."""
     return Say(Paragraph(title, tuple(lines)))
@@ -174,6 +190,7 @@ def pull_of(facts: Facts) -> PullRequest:
 
 
 __all__ = [
+    "mark_approval",
     "mark_done",
     "mark_job",
     "plans_left_out",

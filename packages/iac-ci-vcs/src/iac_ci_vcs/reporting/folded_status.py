@@ -15,6 +15,7 @@ from iac_ci_common.overrides import overridden
 from iac_ci_common.states import RUN_TERMINAL, OrderState
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.commit_status import ORDER_STATES, cut
+from iac_ci_vcs.reviews import OWN_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -28,6 +29,9 @@ NOT_RUN: Final = "not_run"
 
 NOTHING: Final = "nothing"
 """State of an order that has nothing to do on this commit: the plan of its folder has no changes."""
+
+WAITING_FOR_APPROVAL: Final = "waiting for an approval of this commit"
+"""Description of the status ``iac-ci`` until a pull request of an outside contributor is approved."""
 
 COULD_NOT_START: Final = {"": OrderState.FAILED.value}
 """The orders of a job that could not be started; the next run of the whole job replaces the entry."""
@@ -245,7 +249,8 @@ def folded(job: CommitJob, part: JobPart, own: CommitStatus) -> CommitStatus:
     for number, other in sorted(job.pulls.items()):
         theirs = worst(map(_commit_state, other.orders.values()))
         if number != str(part.number) and _SEVERITY.index(theirs) > _SEVERITY.index(state):
-            text = f"pull request {number} has the same commit: {_counts(other.orders.values())}"
+            counts = _counts(other.orders.values()) if own.context != OWN_CONTEXT else WAITING_FOR_APPROVAL
+            text = f"pull request {number} has the same commit: {counts}"
             return replace(own, state=theirs, description=cut(text))
     if all(_source(entry) == part.source and not _is_nothing(entry) for entry in ours.values()):
         return own
@@ -263,6 +268,8 @@ def folded_of_all(job: CommitJob, own: CommitStatus) -> CommitStatus:
 
 
 def _text(context: str, entries: Collection[str], state: CommitState) -> str:
+    if context == OWN_CONTEXT:
+        return "approved" if state is CommitState.SUCCESS else WAITING_FOR_APPROVAL
     word = context.rpartition("/")[2]
     done = sum(_is_nothing(entry) for entry in entries)
     if entries and done == len(entries):
