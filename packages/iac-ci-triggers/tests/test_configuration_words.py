@@ -91,6 +91,13 @@ def test_what_a_word_stands_for(model, word, field):
         ("jobs: {a: {orders: [{timeout: 1.5}]}}", "must be a whole number without quotes, point or exponent"),
         ("projects: [{find: '**', terraform_version: v1}]", "write tools: {terraform: …}"),
         ("projects: [{find: '**', require: {}}]", "write apply: {require: …}"),
+        ("jobs: {a: {strategy: {matrix: {x: [1]}}}}", "unknown field 'strategy'; write matrix in the job itself"),
+        ("jobs: {a: {autoplan: {}}}", "unknown field 'autoplan'; write paths in on: {pull_request: …}"),
+        (
+            "projects: [{find: '**', autoplan: {}}]",
+            "must be true or false; patterns of when_modified are those of watch",
+        ),
+        ("projects: [{find: '**', autoplan: 1}]", "autoplan: must be true or false"),
         ("version: 3", "supports version 1 (`iac-ci scaffold --from` converts an atlantis.yaml)"),
         ("jobs: {}", "line 1: jobs: is empty; a configuration has jobs, projects or both"),
         ("version: 1", "line 1: jobs: is missing; a configuration has jobs, projects or both"),

@@ -136,7 +136,6 @@ _SAME: Final = (
     ("command", "comment", "issue_comment"),
     ("branches", "branch"),
     ("paths", "path"),
-    ("matrix", "strategy"),
     ("ssm_paths", "ssm", "parameters"),
     ("secret_manager_paths", "secrets_manager_paths", "secretsmanager", "secret_manager"),
     ("sops_key", "age_key"),

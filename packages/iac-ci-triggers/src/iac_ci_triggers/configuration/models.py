@@ -533,6 +533,8 @@ class ConfiguredJob(Payload):
         "presign_expiry": "it is a field of a job that is sent, not of .iac-ci.yml",
         **{word: f"{text}, in each of 'orders'" for word, text in ORDER_WORDS.items() if text.startswith("write ")},
         "stage": "an order starts when those of its 'depends_on' have ended",
+        "strategy": "write matrix in the job itself",
+        "autoplan": "write paths in on: {pull_request: …}",
     }
 
     on: Annotated[Triggers, _mapping("{pull_request: {}}")] = Field(description="The triggers of the job.")
@@ -591,6 +593,12 @@ class Workflow(Payload):
 
 def _both_roles(value: Any) -> Any:
     return {"plan": value, "apply": value} if isinstance(value, str) else value
+
+
+def _no_patterns(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise ValueError("must be true or false; patterns of when_modified are those of watch")  # noqa: TRY004
+    return value
 
 
 def _folder_below(folder: str) -> str:
@@ -659,7 +667,7 @@ class ProjectRule(Settings):
         None, description="The folder of one project, `.` for the repository's root."
     )
     tool: Tool = Field(Tool.TERRAFORM, description="What plans and applies.")
-    autoplan: StrictBool = Field(
+    autoplan: Annotated[StrictBool, BeforeValidator(_no_patterns)] = Field(
         default=True, description="False: only a command that names the project plans or applies it."
     )
     replan_when_stale: StrictBool = Field(
