@@ -389,6 +389,29 @@ def test_a_run_of_another_configuration_says_nothing_of_a_job_that_does_not_run_
     assert (status and status.state) is state
 
 
+@pytest.mark.parametrize("run", [RunState.RUNNING, RunState.CANCELLED, RunState.FAILED, RunState.SUCCEEDED])
+@pytest.mark.parametrize(
+    ("change", "state", "text"),
+    [
+        (narrowed, VALID, "nothing to plan"),
+        (lambda hosted: draftless(hosted) or hosted.change(is_draft=True), OPEN, "1 queued (the newest state"),
+    ],
+)
+def test_a_run_that_ends_late_does_not_speak_for_a_job_that_does_not_run_any_more(hosted, change, state, text, run):
+    hosted.pull_request()
+    rows = build_rows(hosted.jobs[0], max_parallel=1)
+    hosted.clock.advance(60)
+    change(hosted)
+    hosted.pull_request("labeled")
+    before = hosted.statuses["iac-ci/plan"]
+    reports = MemoryReports()
+    reports.commit_jobs = hosted.commit_jobs
+    orders = [order.model_copy(update={"status": OrderState(run.value)}) for order in rows.orders]
+    publish(reports, rows.run.model_copy(update={"status": run}), orders, with_status=True)
+    assert before.state is reports.statuses[-1].state is state
+    assert reports.statuses[-1].description.startswith(text)
+
+
 def test_a_label_that_is_taken_away_hides_no_failed_run(hosted):
     hosted.configure(FILTERED)
     hosted.change(labels=("infra",))

@@ -88,7 +88,7 @@ from iac_ci_triggers.starts import (
 )
 from iac_ci_triggers.unlock import unlock
 from iac_ci_vcs.provider import CommitState
-from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, WAITING_FOR_APPROVAL
+from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, WAITING_FOR_APPROVAL, WAITS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -591,7 +591,8 @@ def _has_no_run(facts: Facts, job: str) -> bool:
 def _waiting_draft(facts: Facts, job: str) -> Decision:
     text = f"{job} starts when the draft is ready for review"
     status = job_status(facts.commit, job, CommitState.PENDING, text)
-    return mark_job(facts, status, {}, whole=_has_no_run(facts, job))
+    has_no_run = _has_no_run(facts, job)
+    return mark_job(facts, status, WAITS if has_no_run else {}, whole=has_no_run)
 
 
 def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:

@@ -33,6 +33,9 @@ NOTHING: Final = "nothing"
 WAITING_FOR_APPROVAL: Final = "waiting for an approval of this commit"
 """Description of the status ``iac-ci`` until a pull request of an outside contributor is approved."""
 
+WAITS: Final = {"": OrderState.QUEUED.value}
+"""The orders of a job that does not run yet; the next run of the whole job replaces the entry."""
+
 COULD_NOT_START: Final = {"": OrderState.FAILED.value}
 """The orders of a job that could not be started; the next run of the whole job replaces the entry."""
 
@@ -244,7 +247,8 @@ def folded(job: CommitJob, part: JobPart, own: CommitStatus) -> CommitStatus:
 
     ``own`` is the status that the part alone would have. It counts if the part is all that there is.
     """
-    ours = job.pulls[str(part.number)].orders
+    pull = job.pulls[str(part.number)]
+    ours = pull.orders
     state = worst(map(_commit_state, ours.values()))
     for number, other in sorted(job.pulls.items()):
         theirs = worst(map(_commit_state, other.orders.values()))
@@ -252,7 +256,9 @@ def folded(job: CommitJob, part: JobPart, own: CommitStatus) -> CommitStatus:
             counts = _counts(other.orders.values()) if own.context != OWN_CONTEXT else WAITING_FOR_APPROVAL
             text = f"pull request {number} has the same commit: {counts}"
             return replace(own, state=theirs, description=cut(text))
-    if all(_source(entry) == part.source and not _is_nothing(entry) for entry in ours.values()):
+    # A run that ends after an event has said that the job has nothing to do changes nothing of that.
+    is_newest = bool(ours) or part.source >= pull.since
+    if is_newest and all(_source(entry) == part.source and not _is_nothing(entry) for entry in ours.values()):
         return own
     return replace(own, state=state, description=cut(_text(own.context, ours.values(), state)))
 
@@ -271,8 +277,10 @@ def _text(context: str, entries: Collection[str], state: CommitState) -> str:
     if context == OWN_CONTEXT:
         return "approved" if state is CommitState.SUCCESS else WAITING_FOR_APPROVAL
     word = context.rpartition("/")[2]
+    if not entries:
+        return f"nothing to {word}"
     done = sum(_is_nothing(entry) for entry in entries)
-    if entries and done == len(entries):
+    if done == len(entries):
         return f"nothing to {word}: no plan has changes"
     if state is CommitState.PENDING and NOT_RUN in entries:
         left = sum(_commit_state(entry) is not CommitState.SUCCESS for entry in entries)
