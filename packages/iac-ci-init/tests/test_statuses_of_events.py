@@ -442,6 +442,42 @@ def test_no_status_waits_for_an_approval_that_nobody_needs(hosted, change):
     assert "any more" in hosted.standing("approval")
 
 
+def renamed(hosted):
+    hosted.configure(CONFIGURATION.replace(b"  plan:\n", b"  preview:\n"), commit="d" * 40)
+
+
+def without(hosted):
+    del hosted.host.files[".iac-ci.yml", BASE]
+
+
+def to_release(hosted):
+    hosted.connect(branches=["main", "release"])
+    branches = b'pull_request: {branches: [main], paths: ["infra/**"]}'
+    hosted.configure(CONFIGURATION.replace(b'pull_request: {paths: ["infra/**"]}', branches), "release", "e" * 40)
+    hosted.change(base_branch="release")
+
+
+@pytest.mark.parametrize("change", [renamed, without, to_release, elsewhere])
+def test_a_job_that_the_base_branch_does_not_have_any_more_leaves_no_failure(hosted, change):
+    assert ended_badly(hosted) is FAILED
+    change(hosted)
+    hosted.pull_request("edited", changes={"base": {}})
+    status = hosted.statuses.get("iac-ci/plan")
+    if change in {renamed, without}:
+        assert (status.state, status.description) == (VALID, "no pull request into main runs it any more")
+    else:
+        # Another base branch would take the failure away from the first one.
+        assert status is None
+
+
+def test_a_job_that_a_comment_has_started_keeps_its_status(hosted):
+    hosted.comment("/iac-ci apply app")
+    hosted.configure(CONFIGURATION + b"# changed", commit="d" * 40)
+    hosted.clock.advance(60)
+    hosted.pull_request("labeled")
+    assert "iac-ci/apply" not in hosted.statuses
+
+
 def test_a_newer_commit_without_an_approval_gets_no_status_about_one(hosted):
     hosted.change(author=STRANGER)
     hosted.pull_request()

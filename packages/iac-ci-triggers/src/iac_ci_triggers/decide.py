@@ -91,6 +91,7 @@ from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, WAITING_FOR_APPROVAL, WAITS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from iac_ci_common.models.job import Job
@@ -557,7 +558,7 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
     """Return the decisions about the pull request's current commit, without a command."""
     pull, configuration = pull_of(facts), facts.configuration
     if configuration is None:
-        return []
+        return _left(facts, ())
     if isinstance(configuration, ConfigurationProblems):
         return [_unreadable(pull, configuration)]
     chosen = jobs_for_pull_request(
@@ -566,6 +567,7 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
     found = [_waiting_draft(facts, name) for name in chosen.drafts]
     found += [_nothing_to_plan(facts, job.name, job.reason) for job in chosen.untouched]
     found += _before_merge(facts, configuration)
+    found += _left(facts, (*chosen.jobs, *chosen.drafts, *(job.name for job in chosen.untouched)))
     if not facts.trusted:
         return [*found, *_ask_for_approval(facts), _waiting_for_approval(facts)] if chosen.jobs else found
     for name in chosen.jobs:
@@ -586,6 +588,21 @@ def _has_no_run(facts: Facts, job: str) -> bool:
     return not any(
         run.job == job and run.is_for(facts.commit, base, facts.configuration_sha256) for run in facts.ledger.runs
     )
+
+
+def _left(facts: Facts, jobs: Collection[str]) -> list[Decision]:
+    """Return the statuses of jobs that an event has run on this commit, and that the base branch has no more.
+
+    What ran for another base branch stays: a pull request could lose a failure by a visit to that branch.
+    """
+    base = facts.base_branch
+    ran = [run for run in facts.ledger.runs if run.sha == facts.commit and run.base == base and run.intent == BY_EVENT]
+    text = f"no pull request into {base} runs it any more"
+    return [
+        mark_job(facts, job_status(facts.commit, name, CommitState.SUCCESS, text), {}, whole=True)
+        for name in dict.fromkeys(run.job for run in ran)
+        if name not in jobs and _has_no_run(facts, name)
+    ]
 
 
 def _waiting_draft(facts: Facts, job: str) -> Decision:
