@@ -122,6 +122,10 @@ def test_fields_that_the_engine_put_together_are_checked_alike():
     assert [problem.where for problem in caught.value.problems] == ["username", "orders[0].timeout"]
 
 
+LOWER_CASE = "true, false and null are written in lower case, None as null"
+DIGITS = "a number is not in plain decimal digits (60, not 060, 0x3c, +60 or 60s)"
+
+
 @pytest.mark.parametrize(
     ("body", "what"),
     [
@@ -131,6 +135,32 @@ def test_fields_that_the_engine_put_together_are_checked_alike():
         (b"[" * 33, "is nested too deeply: more than 32 levels"),
         (b'{"a": "' + b"[" * 33 + b'"', "is not JSON: the text ends too early at line 1, column 42"),
         (b"", "is empty"),
+        (b'{"a": 1, // why\n"b": 2}', "is not JSON: a comment is not allowed in JSON at line 1, column 10"),
+        (b'{"a": 1 /* why */}', "is not JSON: a comment is not allowed in JSON at line 1, column 9"),
+        (b"# why\n{}", "is not JSON: a comment is not allowed in JSON at line 1, column 1"),
+        (b"{\"a\": 'b'}", 'is not JSON: text is in other quotes than " at line 1, column 7'),
+        ("{“a”: 1}".encode(), 'is not JSON: text is in other quotes than " at line 1, column 2'),
+        *(
+            (b'{"a": %s}' % word, f"is not JSON: {LOWER_CASE} at line 1, column 7")
+            for word in (b"True", b"FALSE", b"None", b"NULL")
+        ),
+        *(
+            (b'{"a": %s}' % number, f"is not JSON: {DIGITS} at line 1, column {column}")
+            for number, column in (
+                (b"060", 8),
+                (b"0x3c", 8),
+                (b"1_000", 8),
+                (b"60s", 9),
+                (b"5.", 8),
+                (b"2026-01-01", 11),
+                (b"1:00", 8),
+                (b"+5", 7),
+                (b".5", 7),
+            )
+        ),
+        (b'{"a": 5 6}', "is not JSON: a comma is missing at line 1, column 9"),
+        (b'{"a": 5"b": 6}', "is not JSON: a comma is missing at line 1, column 8"),
+        (b'{"a": yes}', "is not JSON: a value is missing at line 1, column 7"),
     ],
 )
 def test_what_is_no_json_is_said_in_words_of_our_own(body, what):

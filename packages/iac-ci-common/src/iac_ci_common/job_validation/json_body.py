@@ -40,6 +40,20 @@ _SYNTAX: Final = (
 )
 """Messages for Python's JSON errors, whose texts differ between versions of Python."""
 
+_OTHER_NOTATION: Final = (
+    (re.compile(r"//|/\*|#"), "a comment is not allowed in JSON"),
+    (re.compile(r"['`\u2018-\u201f\u00ab\u00bb]"), 'text is in other quotes than "'),
+    (
+        re.compile(r"(?:true|false|null|none)\b", re.IGNORECASE),
+        "true, false and null are written in lower case, None as null",
+    ),
+    (
+        re.compile(r"(?<=[0-9])[\w.:-]|[+.-]+[0-9]"),
+        "a number is not in plain decimal digits (60, not 060, 0x3c, +60 or 60s)",
+    ),
+)
+"""What other notations than JSON have at the position of an error."""
+
 
 def parse_body(body: bytes) -> tuple[dict[str, Any], list[Problem]]:
     """Return the JSON object of a body and the problems of what parsers read differently.
@@ -128,7 +142,10 @@ def _syntax(error: json.JSONDecodeError) -> str:
         # Python 3.13 reports the position of the comma, older versions that of the bracket.
         position, message = len(before) - 1, "a comma has nothing after it"
     else:
-        message = next((ours for theirs, ours in _SYNTAX if error.msg.startswith(theirs)), "the text is not valid")
+        found = next((ours for theirs, ours in _OTHER_NOTATION if theirs.match(text, position)), None)
+        message = found or next(
+            (ours for theirs, ours in _SYNTAX if error.msg.startswith(theirs)), "the text is not valid"
+        )
         if position >= len(text.rstrip()):
             message = "the text ends too early"
     line = text.count("\n", 0, position) + 1
