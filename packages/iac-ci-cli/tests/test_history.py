@@ -108,6 +108,22 @@ def test_each_option_leaves_out_other_runs(stack, arguments, other):
     assert len(ids()) == 2
 
 
+@pytest.mark.parametrize(
+    ("since", "note"),
+    [
+        ("365d", "Runs are listed for 90 days; --since 365d asks for more.\n"),
+        ("2001-01-01", "Runs are listed for 90 days; --since 2001-01-01 asks for more.\n"),
+        ("90d", ""),
+        ("12h", ""),
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_time_before_all_listed_runs_is_told(stack, since, note, form):
+    stack.ran(1, timedelta(hours=1))
+    assert CliRunner().invoke(app, ["runs", "--since", since, *form]).stderr == note
+    assert len(ids("--since", since)) == 1
+
+
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 50])
 def test_pages_together_are_the_whole_list(stack, most):
     # Several of one millisecond, several of a day, and days without any.

@@ -13,7 +13,6 @@ from iac_ci_cli import stack_options
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.main import app
 from iac_ci_cli.rerun_commands import unsuccessful
-from iac_ci_common.errors import InputProblems
 from iac_ci_common.models.event import Event
 from iac_ci_common.run_events import accepted_event
 from iac_ci_common.states import OrderState
@@ -122,8 +121,9 @@ def test_orders_and_failed_exclude_each_other(stack):
 def test_a_refusal_has_every_reason(stack):
     problems = [{"where": "rerun", "what": "run x has not ended"}]
     stack.services.answer = {"statusCode": 400, "body": json.dumps({"error": "no", "problems": problems})}
-    with pytest.raises(InputProblems, match="rerun: run x has not ended"):
-        raise iac_ci("rerun", RUN_ID).exception
+    refused = iac_ci("rerun", RUN_ID).exception
+    assert (refused.exit_code, refused.message) == (ExitCode.BAD_INPUT, f"the rerun of run {RUN_ID}")
+    assert [(problem.where, problem.what) for problem in refused.problems] == [("rerun", "run x has not ended")]
 
 
 def test_a_stack_of_a_version_before_is_named(stack):

@@ -57,4 +57,4 @@ def test_what_failed_runs_again_with_its_code_and_is_found_in_the_list(tmp_path,
         assert code != 0
         assert "every order of run" in str(failure)
         _, _, failure = iac_ci("rerun", second, "nope")
-        assert "the run has no order 'nope'" in str(failure)
+        assert "the run has no order 'nope'" in str(failure.problems[0])

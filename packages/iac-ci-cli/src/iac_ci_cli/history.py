@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 UNKNOWN: Final = "unknown"
 """Stands for what a version before did not write, and for the state of a run whose end it did not write."""
 
-_KEPT: Final = timedelta(seconds=EVENT_RETENTION_SECONDS)
+KEPT: Final = timedelta(seconds=EVENT_RETENTION_SECONDS)
+"""How long runs are listed."""
+
 _LONGEST: Final = timedelta(seconds=MAX_JOB_SECONDS, hours=2)
 """How long after its acceptance a run has ended at the latest, with the grace of its orders."""
 
@@ -118,7 +120,7 @@ def find_runs(history: History, wanted: Wanted, now: datetime, *, most: int, aft
     Raises ``ValueError`` for an ``after`` that no page has named.
     """
     position = None if after is None else _parse_cursor(after)
-    oldest = max(wanted.since or now - _KEPT, now - _KEPT)
+    oldest = max(wanted.since or now - KEPT, now - KEPT)
     newest = now + _SKEW
     if position is not None:
         # Runs that were accepted before that position may have ended after it.

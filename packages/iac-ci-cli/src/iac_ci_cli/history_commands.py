@@ -12,10 +12,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from iac_ci_cli import render
+from iac_ci_cli import render, streams
 from iac_ci_cli.answers import RunsAnswer
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_cli.history import UNKNOWN, ListedRun, Page, Wanted, find_runs
+from iac_ci_cli.history import KEPT, UNKNOWN, ListedRun, Page, Wanted, find_runs
 from iac_ci_cli.options import check_filter
 from iac_ci_cli.progress import progress
 from iac_ci_cli.stack_options import StackOptions, with_stack_options
@@ -100,6 +100,8 @@ def runs(
             since=None if since is None else parse_since(since, now),
         )
         client = options.connect()
+        if wanted.since is not None and wanted.since < now - KEPT:
+            streams.write_error(f"Runs are listed for {KEPT.days} days; --since {plain(str(since))} asks for more.\n")
         with progress("Looking for runs", quiet=options.as_json):
             page = find_runs(client.history, wanted, now, most=most, after=after)
     except ValueError as error:

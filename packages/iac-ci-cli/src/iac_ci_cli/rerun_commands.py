@@ -12,7 +12,7 @@ import typer
 from iac_ci_cli import jobs
 from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.completion import complete_order
-from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
+from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted, problems_of
 from iac_ci_cli.job_commands import report_accepted
 from iac_ci_cli.lookup import find_event, whole_run_id
 from iac_ci_cli.progress import progress
@@ -103,7 +103,8 @@ def _invoke(client: StackClient, run: str, orders: list[str]) -> Accepted:
     if "statusCode" not in answer:
         hint = f"The reason is in /aws/lambda/{client.stack}-init-job. Was the stack deployed by a version before?"
         raise CommandFailed("the init function did not start the run", hint=hint)
-    return jobs.accepted_answer(int(answer["statusCode"]), str(answer["body"]).encode(), f"Look with: {watch}")
+    with problems_of(f"the rerun of run {run}"):
+        return jobs.accepted_answer(int(answer["statusCode"]), str(answer["body"]).encode(), f"Look with: {watch}")
 
 
 def _caller(client: StackClient) -> str:
