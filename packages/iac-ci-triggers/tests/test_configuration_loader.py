@@ -111,7 +111,10 @@ jobs:
             "must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit",
         ),
         ("line 12: jobs.apply.orders[0].cmds", "must be a list"),
-        ("line 13: jobs.apply.orders[0].timeout", "must be a whole number without quotes, point or exponent"),
+        (
+            "line 13: jobs.apply.orders[0].timeout",
+            "must be a whole number in plain decimal digits without quotes (60, not 060, 0x3c or 1_000)",
+        ),
         ("line 14: jobs.apply.orders[0].must_succeed", "must be true or false"),
         (
             "line 15: jobs.apply.orders[0].secrets.A",

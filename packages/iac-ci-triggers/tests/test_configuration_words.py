@@ -72,6 +72,11 @@ def test_what_a_word_stands_for(model, word, field):
     assert said == f"unknown field {word!r}" + (f"; did you mean {field!r}?" if field else "")
 
 
+OTHER_NUMBERS = ("060", "0x3c", "0o74", "1_000", '"010"', "'1:00'", "-01")
+DECIMAL = "must be a whole number in plain decimal digits without quotes (60, not 060, 0x3c or 1_000)"
+SPLIT_COMMAND = "cmds[0]: is a mapping without 'run'; put a command that contains a colon in quotes"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -89,6 +94,13 @@ def test_what_a_word_stands_for(model, word, field):
         ("jobs: {a: {orders: [{uses: x}]}}", "'uses'; actions are not run here; write commands into cmds"),
         ("jobs: {a: {orders: [{timeout: 10m}]}}", "must be a whole number of seconds, without quotes and unit"),
         ("jobs: {a: {orders: [{timeout: 1.5}]}}", "must be a whole number without quotes, point or exponent"),
+        ("jobs: {a: {orders: [{timeout: 0.5}]}}", "must be a whole number without quotes, point or exponent"),
+        *((f"jobs: {{a: {{orders: [{{timeout: {number}}}]}}}}", DECIMAL) for number in OTHER_NUMBERS),
+        ("jobs: {a: {orders: [{cmds: [echo a: b]}]}}", SPLIT_COMMAND),
+        ("jobs: {a: {orders: [{cmds: [echo a:, echo b]}]}}", SPLIT_COMMAND),
+        ("jobs: {a: {orders: [{cmds: [{commnd: echo a}]}]}}", "unknown field 'commnd'; did you mean 'run'?"),
+        ("jobs: {a: {orders: [{cmds: [{ok: [2]}]}]}}", "jobs.a.orders[0].cmds[0].run: is missing"),
+        ("jobs: {a: {orders: [{folder: {{ matrix.d }}}]}}", "put text that begins with {{ in quotes"),
         ("projects: [{find: '**', terraform_version: v1}]", "write tools: {terraform: …}"),
         ("projects: [{find: '**', require: {}}]", "write apply: {require: …}"),
         ("jobs: {a: {strategy: {matrix: {x: [1]}}}}", "unknown field 'strategy'; write matrix in the job itself"),

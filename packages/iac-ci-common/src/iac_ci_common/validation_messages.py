@@ -80,6 +80,9 @@ _WORDS: Final = {
 _DURATION: Final = re.compile(r" *[0-9]{1,9} *(s|m|h|d|sec|min|second|minute|hour|day)s? *", re.IGNORECASE)
 """What other systems take as a length of time; all lengths here are seconds."""
 
+_OTHER_DIGITS: Final = re.compile(r"[+-]?(0[xob]?[0-9a-f_]{1,20}|[0-9]{1,20}([_:,'][0-9]{1,20}){1,9})", re.IGNORECASE)
+"""Numbers as other notations write them: with a leading zero, with another base, in groups."""
+
 _BOUNDS: Final = {
     "greater_than": ("more than", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -196,14 +199,23 @@ def message(error: ErrorDetails) -> str:
         text = "is empty" if least == 1 else f"has fewer than {least} {_unit(kind)}"
     elif kind in {"too_long", "string_too_long", "bytes_too_long"}:
         text = f"has more than {context['max_length']} {_unit(kind)}"
-    elif kind.startswith("int_") and isinstance(error.get("input"), str) and _DURATION.fullmatch(error["input"]):
-        text = "must be a whole number of seconds, without quotes and unit"
+    elif kind.startswith("int_") and isinstance(error.get("input"), str):
+        text = _number(error["input"]) or _WORDS.get(kind, _DEFAULT)
     elif kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         text = f"must be {words} {context[bound]}"
     else:
         text = _WORDS.get(kind, _DEFAULT)
     return text[:MAX_MESSAGE_CHARS]
+
+
+def _number(text: str) -> str | None:
+    """Return the message for a text that means a whole number in another notation, None for other texts."""
+    if _DURATION.fullmatch(text):
+        return "must be a whole number of seconds, without quotes and unit"
+    if _OTHER_DIGITS.fullmatch(text):
+        return "must be a whole number in plain decimal digits without quotes (60, not 060, 0x3c or 1_000)"
+    return None
 
 
 def _unit(kind: str) -> str:

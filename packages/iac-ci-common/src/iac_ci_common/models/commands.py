@@ -27,6 +27,10 @@ _SIGNALS: Final = range(129, 193)
 """What bash reports for a command that a signal from 1 to 64 has ended (bash(1), "EXIT STATUS")."""
 
 
+_SPLIT: Final = "is a mapping without 'run'; put a command that contains a colon in quotes"
+"""YAML reads ``- echo a: b`` as a mapping."""
+
+
 class CheckedCommand(Shape):
     """A command that succeeds with the exit codes that it names."""
 
@@ -47,6 +51,8 @@ def either(text: Any, checked: type[CheckedCommand]) -> WrapValidator:
     adapter: TypeAdapter[str] = TypeAdapter(text)
 
     def check(value: Any, _: Callable[[Any], Any]) -> str | CheckedCommand:
+        if isinstance(value, dict) and "run" not in value and any(" " in str(key) for key in value):
+            raise ValueError(_SPLIT)
         if isinstance(value, dict | CheckedCommand):
             return checked.model_validate(value)
         return adapter.validate_python(value)

@@ -56,6 +56,8 @@ _SYNTAX: Final = (
 )
 """Messages for PyYAML's errors; the first key that the error contains decides."""
 
+_COMPOUND_KEY: Final = "has a list or a mapping as a key; put text that begins with {{ in quotes"
+
 Part = str | int
 """A key of a mapping or an index of a list."""
 
@@ -302,8 +304,7 @@ class _Composer:
         above.keys += 1
         if not isinstance(node.value, str):
             compound = isinstance(node.value, list | dict)
-            message = "has a list or a mapping as a key" if compound else "has a key that is not text; put it in quotes"
-            self._add_finding(node.line, message)
+            self._add_finding(node.line, _COMPOUND_KEY if compound else "has a key that is not text; put it in quotes")
             above.skipped = True
         elif node.value == "<<":
             self._add_finding(node.line, "has a merge key (<<), which is not supported; use defaults")
