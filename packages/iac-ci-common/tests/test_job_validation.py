@@ -126,6 +126,12 @@ LOWER_CASE = "true, false and null are written in lower case, None as null"
 DIGITS = "a number is not in plain decimal digits (60, not 060, 0x3c, +60 or 60s)"
 
 
+@pytest.mark.parametrize(("timeout", "least"), [(3601, 3601), (28800, 28800), (28801, 28800), (10**30, 28800)])
+def test_no_longer_job_timeout_is_asked_for_than_an_order_may_use(timeout, least):
+    text = f"is 3600 by default, shorter than the longest order's timeout; set at least {least} seconds"
+    assert ("job_timeout", text) in found(orders({"timeout": timeout}))
+
+
 @pytest.mark.parametrize(
     ("body", "what"),
     [

@@ -128,7 +128,7 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
                 f"must begin with {tokens}, because the orchestrator reads no others",
             )
     # A longer one is a problem of its order.
-    longest = min(max(order.timeout for order in job.orders), limits.MAX_JOB_SECONDS)
+    longest = min(max(order.timeout for order in job.orders), limits.MAX_CODEBUILD_ORDER_SECONDS)
     by_default = "" if "job_timeout" in job.model_fields_set else f"{job.job_timeout} by default, "
     if job.job_timeout < longest:
         text = f"is {by_default}shorter than the longest order's timeout; set at least {longest} seconds"
