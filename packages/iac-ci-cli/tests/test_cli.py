@@ -434,6 +434,23 @@ def test_the_files_of_a_code_folder_are_named_as_not_checked(tmp_path):
     )
 
 
+def test_a_configuration_in_place_of_a_job_is_told(tmp_path):
+    (tmp_path / "a pull request" / "base").mkdir(parents=True)
+    configuration = tmp_path / "a pull request" / "base" / ".iac-ci.yml"
+    configuration.write_text("version: 1", "utf-8")
+    for path, message, hint in (
+        (configuration, "is a repository's configuration and not a job", f"iac-ci validate '{configuration}'"),
+        (tmp_path / "a pull request", "cannot be read", f"iac-ci local pr '{tmp_path / 'a pull request'}'"),
+        (tmp_path, "cannot be read", ""),
+        (tmp_path / ("x" * 5000), "cannot be read", ""),
+    ):
+        with pytest.raises(CommandFailed, match=message) as failed:
+            jobs.read_job(path)
+        assert failed.value.exit_code is ExitCode.BAD_INPUT
+        assert failed.value.hint.endswith(hint)
+        assert bool(failed.value.hint) is bool(hint)
+
+
 def test_a_file_that_is_not_there_is_said_plainly():
     done = iac_ci("validate", "/nothing.json")
     assert done.returncode == ExitCode.BAD_INPUT

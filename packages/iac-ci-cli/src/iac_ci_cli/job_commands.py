@@ -64,7 +64,7 @@ def submit(
     with interrupted("nothing was sent"):
         key = jobs.check_idempotency_key(idempotency_key)
         with progress(f"Reading {_read_from(job)}", quiet=options.as_json):
-            body = jobs.read_file(job)
+            body = jobs.read_job(job)
         folder = jobs.code_folder(job, code)
         connection = options.connect()
         if folder is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import sys
 import uuid
 from typing import TYPE_CHECKING, Final
@@ -58,6 +60,27 @@ def read_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         raise unreadable(str(path), error) from error
     return read_in_folder(file)
+
+
+def read_job(path: Path) -> bytes:
+    """Read a job as ``read_file`` does; where there is a repository's configuration instead, the hint says what to do.
+
+    Raises ``CommandFailed``.
+    """
+    from iac_ci_triggers.configuration import FILE_NAME
+
+    if path.name == FILE_NAME:
+        message = f"{path} is a repository's configuration and not a job: pull requests start its jobs"
+        raise CommandFailed(
+            message, exit_code=ExitCode.BAD_INPUT, hint=f"Check it with: iac-ci validate {shlex.quote(str(path))}"
+        )
+    try:
+        return read_file(path)
+    except CommandFailed as error:
+        # No exception for any path: what cannot be read has no hint.
+        if os.path.exists(path / "base" / FILE_NAME):  # noqa: PTH110
+            error.hint = f"It holds a pull request. Run it with: iac-ci local pr {shlex.quote(str(path))}"
+        raise
 
 
 def read_in_folder(file: Path) -> bytes:

@@ -113,7 +113,7 @@ def run(
     # A folder is a whole example: job.json, local-secrets.json, and code/ for orders that name no code.
     example = job if job.is_dir() else job.parent
     folder = jobs.code_folder(job, code)
-    body = jobs.read_file(job)
+    body = jobs.read_job(job)
     # Checked before anything starts; the location of the code is not known yet.
     jobs.check(
         body, Rules(grant=EVERYTHING, allow_file_repositories=True), code=None if folder is None else jobs.PACKED
