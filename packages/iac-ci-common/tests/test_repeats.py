@@ -179,6 +179,22 @@ def test_a_function_that_becomes_active_may_be_called_again(code, status, again)
     assert refused.value.retry_is_safe is again
 
 
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [
+        ("ExpiredToken", True),
+        ("ExpiredTokenException", True),
+        ("InvalidClientTokenId", False),
+        ("ExpiredNextTokenException", False),
+    ],
+)
+def test_a_call_whose_session_ended_may_be_repeated_with_a_new_one(code, again):
+    answer = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    with pytest.raises(PortFailed) as refused, aws_errors("starting a build"):
+        raise ClientError(answer, "StartBuild")
+    assert refused.value.retry_is_safe is again
+
+
 def known_to_botocore():
     return sorted(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) + TransientRetryableChecker._TRANSIENT_ERROR_CODES
 

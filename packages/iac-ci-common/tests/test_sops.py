@@ -79,7 +79,12 @@ def kms_at(server):
 
 @pytest.mark.parametrize(
     ("kind", "passing"),
-    [("ThrottlingException", True), ("KMSInternalException", True), ("AccessDeniedException", False)],
+    [
+        ("ThrottlingException", True),
+        ("KMSInternalException", True),
+        ("ExpiredTokenException", True),
+        ("AccessDeniedException", False),
+    ],
 )
 def test_a_failing_kms_is_worth_another_try_and_a_refusal_is_not(monkeypatch, kind, passing):
     asked = []

@@ -40,11 +40,11 @@ _FIELD: Final = "data"
 ``_unencrypted`` and reserves the name ``sops``, so names that users choose must not become fields."""
 
 _TRANSIENT = re.compile(
-    r"Throttl|TooManyRequests|RequestLimitExceeded|InternalException|KeyUnavailable|DependencyTimeout"
+    r"Throttl|TooManyRequests|RequestLimitExceeded|InternalException|KeyUnavailable|DependencyTimeout|ExpiredToken"
     r"|StatusCode: (429|5[0-9][0-9])|connection (refused|reset)|i/o timeout|deadline exceeded",
     re.IGNORECASE,
 )
-"""Messages of SOPS for failures of KMS or of the network: the same call may succeed later."""
+"""Messages of SOPS for failures of KMS or of the network, or an ended session: the same call may succeed later."""
 
 _PASSED_VARIABLES: Final = (
     "AWS_ACCESS_KEY_ID",

@@ -68,19 +68,22 @@ _AT_CAPACITY: Final = frozenset({"AccountLimitExceededException"})
 """CodeBuild's answer if the account's quota or the project's own limit of builds is reached (AWS CodeBuild API
 Reference, "StartBuild")."""
 
+_SESSION_ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
+"""The session of the caller has ended; AWS did nothing. A later invocation of the function has a new session."""
+
 
 def retry_is_safe(code: str) -> bool:
     """Return whether a refusal with this code may pass by itself."""
-    return code in _THROTTLED or may_be_on_the_way(code)
+    return code in _THROTTLED or code in _SESSION_ENDED or may_be_on_the_way(code)
 
 
 @contextmanager
 def aws_errors(action: str) -> Iterator[None]:
     """Raise the engine's error for an exception of boto3; its message is ``action`` and AWS's code and message.
 
-    ``retry_is_safe`` is true for failed connections, throttling and faults of the service, false for refusals, also
-    botocore's own of a parameter. A missing permission is a refusal, except in the minutes after a change
-    (``iac_ci_common.aws.new_permissions``).
+    ``retry_is_safe`` is true for failed connections, throttling, faults of the service and ended sessions, false for
+    refusals, also botocore's own of a parameter. A missing permission is a refusal, except in the minutes after a
+    change (``iac_ci_common.aws.new_permissions``).
     """
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
@@ -100,6 +103,6 @@ def aws_errors(action: str) -> Iterator[None]:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code in _THROTTLED or status >= 500:
             raise Throttled(message) from error
-        raise PortFailed(message, retry_is_safe=may_be_on_the_way(code)) from error
+        raise PortFailed(message, retry_is_safe=retry_is_safe(code)) from error
     except BotoCoreError as error:
         raise PortFailed(f"{action}: {error}", retry_is_safe=not isinstance(error, ParamValidationError)) from error
