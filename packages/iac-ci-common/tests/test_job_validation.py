@@ -165,6 +165,8 @@ def test_no_longer_job_timeout_is_asked_for_than_an_order_may_use(timeout, least
             )
         ),
         (b'{"a": 5 6}', "is not JSON: a comma is missing at line 1, column 9"),
+        (b'{"a": 5 true}', "is not JSON: a comma is missing at line 1, column 9"),
+        (b"{null: 5}", "is not JSON: the name of a field in double quotes is missing at line 1, column 2"),
         (b'{"a": 5"b": 6}', "is not JSON: a comma is missing at line 1, column 8"),
         (b'{"a": yes}', "is not JSON: a value is missing at line 1, column 7"),
     ],

@@ -44,7 +44,7 @@ _OTHER_NOTATION: Final = (
     (re.compile(r"//|/\*|#"), "a comment is not allowed in JSON"),
     (re.compile(r"['`\u2018-\u201f\u00ab\u00bb]"), 'text is in other quotes than "'),
     (
-        re.compile(r"(?:true|false|null|none)\b", re.IGNORECASE),
+        re.compile(r"(?!(?:true|false|null)\b)(?i:true|false|null|none)\b"),
         "true, false and null are written in lower case, None as null",
     ),
     (
