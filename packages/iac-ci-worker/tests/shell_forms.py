@@ -58,7 +58,9 @@ FORMS = {
     ),
     "answered by a document": "./tool <<EOF\nyes\nEOF",
     "that its shell forgets": "(./tool &); sleep 300",
-    "that its script stops": './tool & until [ -e "$LOCK" ]; do :; done; kill -STOP $!; wait',
+    "that its script stops": (
+        "./tool > out.log 2>&1 & until [ -s out.log ]; do sleep 0.1; done; kill -STOP $!; cat out.log; wait"
+    ),
     "in place of a shell, with less priority": "bash -c 'exec nice -n 5 stdbuf -oL ./tool' | tee out.log",
 }
 
