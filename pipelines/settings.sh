@@ -12,6 +12,17 @@ problem() { problems+=("$*"); }
 step() { printf '\n── %s\n' "$*" >&2; }
 next_step() { printf '\nNext: %s\n' "$*" >&2; }
 
+# Bash calls this when the program that runs now has ended, so nothing goes on behind a script that has ended. Nothing
+# follows either: Terraform may end a plan that Ctrl-C interrupted as if it were whole.
+interrupted() {
+  trap '' HUP INT TERM
+  say "$script: interrupted; nothing more is done. It is safe to run this again."
+  exit "$1"
+}
+trap 'interrupted 129' HUP
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM
+
 # Reads --stack, --region, --plan and --help. Other arguments go to the script's function `flag`, which returns the number
 # of arguments that it used, 0 for an unknown one.
 read_settings() {

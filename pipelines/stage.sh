@@ -61,12 +61,15 @@ provider "aws" {
 END
 }
 
-# terraform_in STAGE ARGUMENT…: runs Terraform in the stage's folder, without any questions.
-terraform_in() {
-  local stage="$1"
+# terraform_in STAGE ARGUMENT…: runs Terraform in the stage's folder, without any questions. The end of the terminal would
+# kill it in the middle of a change, with its lock, so it ignores that.
+terraform_in() (
+  stage="$1"
   shift
-  TF_IN_AUTOMATION=1 TF_INPUT=0 TF_DATA_DIR="$work/$stage/.terraform" terraform -chdir="$(stage_folder "$stage")" "$@"
-}
+  trap '' HUP
+  export TF_IN_AUTOMATION=1 TF_INPUT=0 TF_DATA_DIR="$work/$stage/.terraform"
+  exec terraform -chdir="$(stage_folder "$stage")" "$@"
+)
 
 # Where Terraform writes a state that it could not store in the bucket, because the credentials have expired for example.
 left_state() { printf '%s' "$work/$1/errored.tfstate"; }

@@ -45,6 +45,8 @@ case "$*" in
   *" init "*) ;;
   *" plan "*) cat "${1#-chdir=}/terraform.tfstate" >"$SEEN" 2>/dev/null; $AT_PLAN; exit $PLANNED ;;
   *" apply "*)
+    $AT_APPLY
+    echo ended >"$CALLS.applied"
     printf '{"serial": 2}' >"${1#-chdir=}/terraform.tfstate"
     [ -z "$LEFT" ] || printf '%s' "$LEFT" >"${1#-chdir=}/errored.tfstate"
     exit $APPLIED
@@ -74,8 +76,15 @@ class Desk:
             program.chmod(0o755)
         self.stored, self.seen, self.calls = folder / "stored", folder / "seen", folder / "calls"
         self.calls.touch()
+        self.applied = folder / "calls.applied"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
+
+    def signals(self, name):
+        """Make the program ``end``, with which Terraform's stand-in sends the script that runs it a signal."""
+        program = self.folder / "bin/end"
+        program.write_text(f'#!/bin/sh\nkill -{name} "$(ps -o ppid= -p $PPID)"\n')
+        program.chmod(0o755)
 
     def run(self, script, *arguments, path="", folder=None, **environment):
         given = {
@@ -85,6 +94,7 @@ class Desk:
             "LISTED": "",
             "LIST_ERROR": "",
             "AT_PLAN": ":",
+            "AT_APPLY": ":",
             "ERRORED": "",
             "LEFT": "",
             "PUSHED": "0",
@@ -202,15 +212,48 @@ def test_the_archive_of_this_stack_removes_it(desk):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_script_that_is_ended_leaves_no_plan(desk):
-    """A saved plan contains every variable, also secret ones."""
-    program = desk.folder / "bin/end"
-    program.write_text('#!/bin/sh\nkill -TERM "$(ps -o ppid= -p $PPID)"\n')
-    program.chmod(0o755)
-    assert desk.script("bootstrap", AT_PLAN="end").returncode != 0
+SIGNALS = {"HUP": 129, "INT": 130, "TERM": 143}
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_a_script_that_is_ended_leaves_no_plan_and_applies_nothing(desk, signal):
+    """A saved plan contains every variable, also secret ones, and an interrupted plan may end as if it were whole."""
+    desk.signals(signal)
+    done = desk.script("bootstrap", AT_PLAN="end")
+    assert (done.returncode, "bootstrap: interrupted" in done.stderr) == (SIGNALS[signal], True), done.stderr
     assert " plan " in desk.calls.read_text()
     assert " apply " not in desk.calls.read_text()
     assert list(desk.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_a_script_that_is_ended_waits_for_its_apply_and_stores_the_state(desk, signal):
+    desk.stored.write_text('{"serial": 1}')
+    desk.signals(signal)
+    done = desk.script("bootstrap", AT_APPLY="end")
+    assert done.returncode == SIGNALS[signal], done.stderr
+    assert desk.applied.exists()
+    assert "was changed as planned" not in done.stderr
+    assert desk.stored.read_text() == '{"serial": 2}'
+    assert list(desk.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_a_teardown_that_is_ended_destroys_nothing_more(desk, signal):
+    desk.signals(signal)
+    done = desk.script("teardown", "--archive", str(desk.archive(BUCKET)), "--yes", LISTED="aws_x.y", AT_APPLY="end")
+    assert (done.returncode, "teardown: interrupted" in done.stderr) == (SIGNALS[signal], True), done.stderr
+    assert desk.applied.exists()
+    assert " destroy " not in desk.calls.read_text()
+    assert list(desk.temporary.iterdir()) == []
+
+
+def test_terraform_outlives_its_terminal(desk):
+    """The hang-up reaches every program of the terminal, and it would leave Terraform's lock."""
+    for script, arguments in {"bootstrap": (), "teardown": ("--archive", str(desk.archive(BUCKET)), "--yes")}.items():
+        desk.script(script, *arguments, LISTED="aws_x.y", AT_APPLY="eval kill -HUP $$")
+        assert desk.applied.exists(), script
+        desk.applied.unlink()
 
 
 @pytest.mark.parametrize("arguments", [["--plan"], ["--yes"]])
