@@ -3,6 +3,8 @@
 
 locals {
   http_notifications = { for name, one in var.notifications : name => one if one.kind != "sns" }
+  # The provider wants values for a destroy too, which has none of the secrets.
+  notification_secrets = { for name, _ in local.http_notifications : name => lookup(var.notification_secrets, name, "https://unused.invalid") }
 }
 
 resource "aws_cloudwatch_event_rule" "notification" {
@@ -31,7 +33,7 @@ resource "aws_cloudwatch_event_connection" "notification" {
   auth_parameters {
     api_key {
       key   = each.value.kind == "slack" ? "X-Sender" : each.value.header
-      value = each.value.kind == "slack" ? "iac-ci" : lookup(var.notification_secrets, each.key, "")
+      value = each.value.kind == "slack" ? "iac-ci" : local.notification_secrets[each.key]
     }
   }
 }
@@ -42,7 +44,7 @@ resource "aws_cloudwatch_event_api_destination" "notification" {
   name                = "${var.stack}-${each.key}"
   description         = "Announcements of ${var.stack} for ${each.value.kind}"
   connection_arn      = aws_cloudwatch_event_connection.notification[each.key].arn
-  invocation_endpoint = each.value.kind == "slack" ? lookup(var.notification_secrets, each.key, "") : each.value.address
+  invocation_endpoint = each.value.kind == "slack" ? local.notification_secrets[each.key] : each.value.address
   http_method         = "POST"
 
   # Slack takes one message a second for each webhook.

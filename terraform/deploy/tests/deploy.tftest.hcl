@@ -1268,3 +1268,23 @@ run "a_notification_without_its_secret_is_refused" {
   }
   expect_failures = [var.notification_secrets]
 }
+
+run "a_teardown_needs_no_secrets_of_notifications" {
+  command = plan
+  variables {
+    destroy_contents = true
+    notifications = {
+      failures = { kind = "slack" }
+      audit    = { kind = "https", address = "https://audit.example.com/events" }
+    }
+  }
+
+  # The provider takes no empty texts, also in a destroy.
+  assert {
+    condition = (
+      startswith(nonsensitive(aws_cloudwatch_event_api_destination.notification["failures"].invocation_endpoint), "https://") &&
+      nonsensitive(aws_cloudwatch_event_connection.notification["audit"].auth_parameters[0].api_key[0].value) != ""
+    )
+    error_message = "A destroy has values that the provider takes."
+  }
+}
