@@ -184,6 +184,9 @@ def test_a_function_that_becomes_active_may_be_called_again(code, status, again)
     [
         ("ExpiredToken", True),
         ("ExpiredTokenException", True),
+        # An answer to HEAD has no body, so botocore's code is the status.
+        ("400", True),
+        ("BadRequest", False),
         ("InvalidClientTokenId", False),
         ("ExpiredNextTokenException", False),
     ],

@@ -68,8 +68,11 @@ _AT_CAPACITY: Final = frozenset({"AccountLimitExceededException"})
 """CodeBuild's answer if the account's quota or the project's own limit of builds is reached (AWS CodeBuild API
 Reference, "StartBuild")."""
 
-_SESSION_ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
-"""The session of the caller has ended; AWS did nothing. A later invocation of the function has a new session."""
+_SESSION_ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "400"})
+"""The session of the caller has ended; AWS did nothing. A later invocation of the function has a new session.
+
+S3's answer to HEAD has no body, so its code is the status, 400 for an ended session (Amazon S3 API Reference,
+"HeadObject")."""
 
 
 def retry_is_safe(code: str) -> bool:
