@@ -1,9 +1,10 @@
 """Checks before a deployment that this version can end the open runs.
 
 A version gets a higher ``stack_level`` (``IAC_CI_STACK_LEVEL`` of init-job in terraform/deploy/stack/functions.json) if
-the previous version cannot end its open runs. Accepted jobs and rows of runs have the level of their acceptance, and
-the stack's outputs have the deployed level. If the deployed level is higher than this version's, the check scans the
-orders table (one read unit per 4 KB) and lists the accepted jobs.
+the previous version cannot end its open runs. Accepted jobs and rows of runs have the level of their acceptance. The
+stack's outputs and the function that accepts jobs have the deployed level: a deployment that stopped half way may have
+changed one and not the other, and the higher counts. If it is higher than this version's, the check scans the orders
+table (one read unit per 4 KB) and lists the accepted jobs.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ REFUSED: Final = 5
 """Exit code if this version may be unable to end open runs."""
 
 FUNCTIONS: Final = Path(__file__).resolve().parents[1] / "terraform" / "deploy" / "stack" / "functions.json"
+_LEVEL: Final = "IAC_CI_STACK_LEVEL"
 _ENDED: Final = ("succeeded", "failed", "timed_out", "cancelled")
 """States of a run that has ended; a state that only a later version knows is none of them."""
 
@@ -52,7 +54,7 @@ class OpenRun(NamedTuple):
 def own_level() -> int:
     """Return the level of this checkout's version."""
     functions = json.loads(FUNCTIONS.read_text("utf-8"))["functions"]
-    return int(functions["init-job"]["environment"]["IAC_CI_STACK_LEVEL"])
+    return int(functions["init-job"]["environment"][_LEVEL])
 
 
 def deployed(stack: str) -> dict[str, Any] | None:
@@ -65,6 +67,17 @@ def deployed(stack: str) -> dict[str, Any] | None:
         raise
     found: dict[str, Any] = json.loads(answer["Parameter"]["Value"])
     return found
+
+
+def deployed_level(stack: str, outputs: dict[str, Any]) -> int:
+    """Return the highest level at which the stack may have accepted jobs."""
+    functions = boto3.client("lambda")
+    try:
+        answer = functions.get_function_configuration(FunctionName=f"{stack}-init-job")
+    except functions.exceptions.ResourceNotFoundException:
+        answer = {}
+    of_function = answer.get("Environment", {}).get("Variables", {}).get(_LEVEL, FIRST_LEVEL)
+    return max(int(outputs.get("stack_level", FIRST_LEVEL)), int(of_function))
 
 
 def open_runs(outputs: dict[str, Any], above: int) -> list[OpenRun]:
@@ -124,8 +137,10 @@ def check(stack: str) -> None:
     """Return if this version may be deployed; otherwise print the runs and exit with ``REFUSED``."""
     outputs = deployed(stack)
     own = own_level()
-    level = int((outputs or {}).get("stack_level", FIRST_LEVEL))
-    if outputs is None or level <= own:
+    if outputs is None:
+        return
+    level = deployed_level(stack, outputs)
+    if level <= own:
         return
     found = open_runs(outputs, own)
     if not found:
