@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 from urllib.parse import quote
 
 from iac_ci_common import keys
 
+_DOMAINS: Final = {"cn-": "amazonaws.cn", "us-gov-": "amazonaws-us-gov.com", "eusc-": "amazonaws-eusc.eu"}
+"""The console's domains in partitions other than ``aws``, by how the names of their regions begin."""
+
 
 def object_address(region: str, bucket: str, key: str) -> str:
     """Return the URL of an object's page in the console."""
-    domain = "amazonaws.cn" if region.startswith("cn-") else "aws.amazon.com"
+    domain = next((name for prefix, name in _DOMAINS.items() if region.startswith(prefix)), "aws.amazon.com")
     return f"https://{region}.console.{domain}/s3/object/{quote(bucket)}?region={quote(region)}&prefix={quote(key)}"
 
 
