@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +33,19 @@ def _unknown(content: dict[str, Any]) -> list[str]:
     return problems
 
 
+def _unknown_in_environment(content: dict[str, Any]) -> list[str]:
+    """Return the same problems of variables that only the environment sets, as far as they are JSON.
+
+    Terraform's own notation, which it accepts there too, is not read.
+    """
+    problems: list[str] = []
+    for name, kind in sorted(types(STAGE).items()):
+        if name not in content:
+            with contextlib.suppress(ValueError):
+                problems += unknown(json.loads(os.environ.get(f"TF_VAR_{name}", "")), kind, f"TF_VAR_{name}")
+    return problems
+
+
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object; exit if a name is in it twice, of which the first would count for nothing."""
     content = dict(pairs)
@@ -41,11 +56,8 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> dict[str, Any]:
-    """Return the variables; exit with every problem of the file at once."""
-    values: dict[str, Any] = {"stack": stack, "region": region, "image_uri": image_uri}
-    if path is None:
-        return values
+def _read(path: str) -> dict[str, Any]:
+    """Return the variables of the operator's file; exit with every problem of it at once."""
     try:
         content = json.loads(Path(path).read_text("utf-8"), object_pairs_hook=_each_once)
     except OSError as error:
@@ -61,7 +73,16 @@ def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> d
     problems += _unknown({name: value for name, value in content.items() if name not in REFUSED})
     if problems:
         sys.exit(f"{path}: " + "; ".join(problems))
-    return content | values
+    return content
+
+
+def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> dict[str, Any]:
+    """Return the variables; exit with the problems of the operator's file, or of the environment."""
+    content = _read(path) if path is not None else {}
+    problems = _unknown_in_environment(content)
+    if problems:
+        sys.exit("; ".join(problems))
+    return content | {"stack": stack, "region": region, "image_uri": image_uri}
 
 
 if __name__ == "__main__":

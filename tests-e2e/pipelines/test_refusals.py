@@ -178,10 +178,29 @@ def test_the_types_of_all_variables_are_read():
 def test_a_misspelt_attribute_is_refused(tmp_path, name, value, problems):
     path = tmp_path / "more.json"
     path.write_text(json.dumps({name: value}))
-    arguments = [ROOT / "pipelines/variables.py", "acme", "eu-central-1", "image", path]
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=600)
-    assert done.returncode == (1 if problems else 0), done.stderr
-    assert all(problem in done.stderr for problem in problems)
+    in_environment = {f"TF_VAR_{name}": json.dumps(value)}
+    for done in (merged(path), merged(**in_environment)):
+        assert done.returncode == (1 if problems else 0), done.stderr
+        assert all(problem in done.stderr for problem in problems)
+    # The file comes first.
+    path.write_text(json.dumps({name: None}))
+    assert merged(path, **in_environment).returncode == 0
+
+
+@pytest.mark.parametrize("value", ['[{repositories = ["https://git.acme.com/a"]}]', "acme", ""])
+def test_what_is_no_json_in_the_environment_is_left_to_terraform(value):
+    done = merged(TF_VAR_connections=value)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def merged(*path, **environment):
+    return subprocess.run(
+        [sys.executable, ROOT / "pipelines/variables.py", "acme", "eu-central-1", "image", *path],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
 def _is_shell(path):
