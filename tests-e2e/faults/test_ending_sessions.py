@@ -49,8 +49,8 @@ def urls(cloud):
 
 
 def ask(url: str, method: str, body: bytes | None = None) -> tuple[int, bytes]:
-    # urllib would add a content type, which is not in the signature.
-    answer = urllib3.request(method, url, body=body, retries=False, timeout=60)
+    # urllib would add a content type, which is not in the signature. A connection that stays open may end meanwhile.
+    answer = urllib3.request(method, url, body=body, headers={"Connection": "close"}, retries=False, timeout=60)
     return answer.status, answer.data
 
 
