@@ -19,6 +19,7 @@ def test_run_ids_are_sortable_by_time_and_never_the_same():
     late = ids.new_run_id(datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC))
     assert ids.check_run_id(early) < ids.check_run_id(late)
     assert ids.new_run_id(datetime(2026, 1, 1, tzinfo=UTC)) != early
+    assert early < ids.last_in_second(early) < late
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, RUN + "\n", RUN.upper(), RUN[:-1], RUN + "/../x"])

@@ -39,6 +39,11 @@ def accepted_at(run_id: str) -> datetime:
     return datetime.strptime(check_run_id(run_id).partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
 
 
+def last_in_second(run_id: str) -> str:
+    """Return the id that sorts behind all others of the same second; raise ``ValueError`` for no run id."""
+    return f"{check_run_id(run_id).partition('-')[0]}-{'f' * 12}"
+
+
 def new_trace_id() -> str:
     """Return a new trace id: 64 random bits in hexadecimal, one for the whole run."""
     return secrets.token_hex(8)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from iac_ci_common import ids
 from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from iac_ci_triggers.facts import Facts
     from iac_ci_triggers.saved_plans import Chosen
     from iac_ci_vcs.provider import CommitStatus, PullRequest
-
-
-_ID_DIGITS: Final = 12
-"""Digits of an id behind its time."""
 
 
 def start_of(
@@ -173,8 +170,8 @@ def mark_approval(facts: Facts, status: CommitStatus) -> Decision:
     """
     if status.state is CommitState.SUCCESS:
         return mark_job(facts, status, {status.context: OrderState.SUCCEEDED.value})
-    last = f"{facts.trigger_id[:-_ID_DIGITS]}{'f' * _ID_DIGITS}"
-    return mark_job(replace(facts, trigger_id=last), status, {status.context: OrderState.QUEUED.value})
+    last = replace(facts, trigger_id=ids.last_in_second(facts.trigger_id))
+    return mark_job(last, status, {status.context: OrderState.QUEUED.value})
 
 
 def say(title: str, *lines: str) -> Say:
