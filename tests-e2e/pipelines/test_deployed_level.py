@@ -22,7 +22,7 @@ import levels  # noqa: E402
         ({"stack_level": 7}, {"IAC_CI_STACK_LEVEL": "8"}, 8),
         ({"stack_level": 8}, {"IAC_CI_STACK_LEVEL": "7"}, 8),
         ({}, {"IAC_CI_STACK_LEVEL": "2"}, 2),
-        # Versions before there were levels, and a function that somebody has removed.
+        # Versions before there were levels, and a function that is gone.
         ({}, {}, 1),
         ({"stack_level": 7}, None, 7),
     ],

@@ -39,6 +39,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from event_harness import BASE, CONFIGURATION, HEAD, NEXT, REPOSITORY, SECRET, STRANGER, WRITER, Hosted
 
 
+def fail_for_now(*arguments, **named):
+    raise PortFailed("no", retry_is_safe=True)
+
+
 @pytest.fixture
 def hosted():
     return Hosted()
@@ -116,11 +120,8 @@ def test_the_same_delivery_is_received_once(hosted):
 
 
 def test_a_delivery_that_could_not_be_handed_on_is_taken_in_when_it_comes_again(hosted, monkeypatch):
-    def fail(trigger_id):
-        raise PortFailed("no", retry_is_safe=True)
-
     with monkeypatch.context() as broken:
-        broken.setattr(hosted.invoker, "process_event", fail)
+        broken.setattr(hosted.invoker, "process_event", fail_for_now)
         with pytest.raises(PortFailed):
             hosted.pull_request()
     assert hosted.deliver(hosted.last).status == 202
@@ -128,11 +129,8 @@ def test_a_delivery_that_could_not_be_handed_on_is_taken_in_when_it_comes_again(
 
 
 def test_a_leg_that_died_after_the_ledger_goes_on_under_the_same_run(hosted, monkeypatch):
-    def fail(*arguments):
-        raise PortFailed("no", retry_is_safe=True)
-
     with monkeypatch.context() as broken:
-        broken.setattr(hosted.watchdogs, "start", fail)
+        broken.setattr(hosted.watchdogs, "start", fail_for_now)
         with pytest.raises(PortFailed):
             hosted.pull_request()
     hosted.processor.process(hosted.invoker.triggered[0])
@@ -974,11 +972,8 @@ def test_a_comment_from_the_future_does_not_outlive_the_memory_of_its_commands(h
 
 
 def test_a_comment_that_arrived_in_time_is_obeyed_though_lambda_repeats_its_event_hours_later(hosted, monkeypatch):
-    def fail(*arguments, **named):
-        raise PortFailed("no", retry_is_safe=True)
-
     with monkeypatch.context() as broken:
-        broken.setattr(hosted.host, "pull_request", fail)
+        broken.setattr(hosted.host, "pull_request", fail_for_now)
         with pytest.raises(PortFailed):
             hosted.comment("/iac-ci apply app")
     hosted.clock.advance(5 * 3600)
@@ -1016,11 +1011,8 @@ def test_a_day_has_no_more_commands_than_the_ledger_remembers(hosted, monkeypatc
 
 
 def test_a_command_whose_event_is_repeated_after_a_push_starts_nothing_for_the_other_commit(hosted, monkeypatch):
-    def fail(*arguments, **named):
-        raise PortFailed("no", retry_is_safe=True)
-
     with monkeypatch.context() as broken:
-        broken.setattr(hosted.objects, "create", fail)
+        broken.setattr(hosted.objects, "create", fail_for_now)
         with pytest.raises(PortFailed):
             hosted.comment("/iac-ci apply app")
     hosted.change(head_sha=NEXT)
@@ -1091,11 +1083,8 @@ def test_a_plan_on_github_runs_whatever_commit_its_author_saw(hosted):
 
 
 def test_a_comment_on_a_pull_request_that_the_engine_has_not_seen_is_obeyed_at_every_attempt(hosted, monkeypatch):
-    def fail(*arguments, **named):
-        raise PortFailed("no", retry_is_safe=True)
-
     with monkeypatch.context() as broken:
-        broken.setattr(hosted.objects, "create", fail)
+        broken.setattr(hosted.objects, "create", fail_for_now)
         with pytest.raises(PortFailed):
             hosted.comment("/iac-ci apply app")
     hosted.clock.advance(60)
