@@ -835,6 +835,18 @@ jobs:
     ]
 
 
+@pytest.mark.parametrize("of_job", [{"size": "large"}, {"execution_target": "codebuild"}])
+def test_an_order_with_a_size_takes_the_time_of_a_build(of_job):
+    names = [f"o{number}" for number in range(130)]
+    orders = [
+        {"name": name, "cmds": ["x"], "timeout": 400, "depends_on": before, **of_job}
+        for name, before in zip(names, [[], *([name] for name in names)], strict=False)
+    ]
+    job = {"on": {"command": "go"}, "job_timeout": 86400, "orders": orders}
+    content = json.dumps({"version": 1, "jobs": {"go": job}})
+    assert [problem.split(":")[0] for _, problem in found(content)] == ["make the run too long"]
+
+
 def test_an_order_with_an_approval_has_nothing_that_runs():
     content = b"""
 version: 1

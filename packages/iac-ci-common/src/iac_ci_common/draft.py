@@ -6,6 +6,7 @@ value with a problem. ``Draft`` lists the stand-ins, so that later checks can ig
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin
@@ -109,9 +110,9 @@ def _rename_fields(annotation: Any, content: Any, location: Location, draft: Dra
     model = _model_of(annotation)
     if model is not None and isinstance(content, dict):
         _rename_in(model, content, location, draft)
-        for name, info in _fields(model).items():
+        for name, inner in _fields_with_fields(model).items():
             if name in content:
-                _rename_fields(info.annotation, content[name], (*location, name), draft)
+                _rename_fields(inner, content[name], (*location, name), draft)
         return
     for inner in _inner(annotation):
         origin = get_origin(inner)
@@ -136,9 +137,16 @@ def _rename_in(model: type[BaseModel], content: dict[str, Any], location: Locati
             content[known] = content.pop(name)
 
 
+@functools.cache
 def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     """Return the fields of a model by the names that people write: the alias of a field that has one."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+@functools.cache
+def _fields_with_fields(model: type[BaseModel]) -> Mapping[str, Any]:
+    """Return the types of those fields of a model that may hold fields themselves, by the names that people write."""
+    return {name: info.annotation for name, info in _fields(model).items() if _holds_model(info.annotation)}
 
 
 def _inner(annotation: Any) -> Iterator[Any]:
