@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
@@ -42,6 +43,8 @@ _CANNOT_MERGE: Final = (
     "is not possible on this code host: asked to merge, it merges whatever commit is the newest by then; remove it"
 )
 
+_KEPT: Final = 4
+
 MAX_PROBLEMS: Final = 200
 """Most problems that are listed; one more states how many there are."""
 
@@ -51,7 +54,14 @@ def read_configuration(text: bytes, *, can_merge: bool = True) -> Configuration:
 
     ``can_merge`` says that the code host merges one commit of a pull request and no other.
     No service is called: a missing secret or a role that cannot be assumed is found when a run is prepared.
+    The last few configurations are kept: one event reads that of the base branch and that of the pull request,
+    which mostly are the same.
     """
+    return _read_text(text, can_merge)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _read_text(text: bytes, can_merge: bool) -> Configuration:
     document = read_document(text)
     findings = list(document.findings)
     configuration = None
