@@ -91,6 +91,9 @@ def applied_states(configuration: Configuration, job_name: str) -> dict[str, tup
 
     A plan of the same job is made just before; that of another job is reviewed.
     """
+    applies = list(_applies(configuration, job_name))
+    if not applies:
+        return {}
     own = planned_states(configuration, job_name)
     others: dict[str, PlannedState] = {}
     for name in configuration.jobs:
@@ -98,7 +101,7 @@ def applied_states(configuration: Configuration, job_name: str) -> dict[str, tup
             others = planned_states(configuration, name) | others
     after_merge = reads_after_merge(configuration, job_name)
     found: dict[str, tuple[PlannedState, bool]] = {}
-    for copy, planner in _applies(configuration, job_name):
+    for copy, planner in applies:
         if planner in own:
             found[copy.name] = own[planner], False
         elif planner in others:
