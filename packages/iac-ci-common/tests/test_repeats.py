@@ -36,6 +36,9 @@ def aws(monkeypatch):
     answers, calls = [], Counter()
 
     class Handler(BaseHTTPRequestHandler):
+        # Version 1.1 answers "Expect: 100-continue", for which clients wait a second otherwise.
+        protocol_version = "HTTP/1.1"
+
         def answer(self):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             target = self.headers.get("X-Amz-Target", "").partition(".")[2] or self.command
@@ -56,7 +59,7 @@ def aws(monkeypatch):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     monkeypatch.setattr(repeats, "_CONFLICT_SECONDS", 0.0)
     monkeypatch.setattr(repeats, "_DENIED_SECONDS", (0.0, 0.0, 0.0, 0.0))
 

@@ -102,7 +102,7 @@ def test_a_failing_kms_is_worth_another_try_and_a_refusal_is_not(monkeypatch, ki
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Kms)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     try:

@@ -127,7 +127,7 @@ class Host:
         self.address = f"127.0.0.1:{self.server.server_port}"
 
     def __enter__(self) -> Host:
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()
         return self
 

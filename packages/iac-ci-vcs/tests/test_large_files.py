@@ -56,7 +56,7 @@ class Server:
         self.address = f"127.0.0.1:{self.server.server_port}"
 
     def __enter__(self) -> Server:
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()
         return self
 

@@ -103,7 +103,7 @@ class Server:
         self.port = self.server.server_port
 
     def __enter__(self):
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()
         return self
 
@@ -198,7 +198,11 @@ def test_every_provider_refuses_them(kind):
 def test_git_gets_no_such_host(names, tmp_path, repository):
     names["git.example.com"] = [["140.82.112.3", "127.0.0.1"]]
     with pytest.raises(AddressRefused):
-        GitRepositories().checkout(repository, "a" * 40, str(tmp_path), token=None, ssh_key=None)
+        checkout(repository, tmp_path)
+
+
+def checkout(repository, tmp_path):
+    GitRepositories(wait=lambda _: None).checkout(repository, "a" * 40, str(tmp_path), token=None, ssh_key=None)
 
 
 def environment(repository, tmp_path, key=None):
@@ -254,5 +258,5 @@ def test_a_name_without_an_address_is_a_failure_in_plain_words(monkeypatch, tmp_
 
         monkeypatch.setattr(socket, "getaddrinfo", fail)
         with pytest.raises(kind, match="has no address") as failed:
-            GitRepositories().checkout("https://git.example.com/a/b", "a" * 40, str(tmp_path), token=None, ssh_key=None)
+            checkout("https://git.example.com/a/b", tmp_path)
         assert failed.value.retry_is_safe is (kind is PortFailed)

@@ -69,7 +69,7 @@ def bucket():
 
     Own.objects, Own.troubles = {}, []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     Own.base = f"http://127.0.0.1:{server.server_port}"
     yield Own
