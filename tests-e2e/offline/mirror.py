@@ -15,13 +15,14 @@ from typing import Final
 
 from offline import program, registry
 from offline.place import ROOT, TOOLS, lay_out, write_program
-from offline.provider.schema import VERSION
+from offline.provider import prepared
+from offline.provider.schema import FILE, VERSION
 
 _PROVIDER: Final = """\
 #!/bin/sh
 # The stand-in for hashicorp/aws, started by Terraform.
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME
-PYTHONPATH='{root}/tests-e2e' PYTHONPYCACHEPREFIX='{compiled}' exec '{python}' -m offline.provider
+PYTHONPATH='{root}/tests-e2e' PYTHONPYCACHEPREFIX='{compiled}' exec '{python}' -m offline.provider '{prepared}'
 """
 _CONFIGURATION: Final = """\
 provider_installation {{
@@ -38,16 +39,20 @@ def stand_in(platform: str) -> Path:
     The provider's program is the same for every run of this checkout, so that the hash that Terraform keeps of it in a
     lock file stays right whatever else runs.
     """
-    python = ROOT / ".venv/bin/python"
-    text = _PROVIDER.format(root=ROOT, compiled=TOOLS / "compiled", python=python)
+    sources = [path.read_text("utf-8") for path in sorted(FILE.parent.glob("*.*")) if path.is_file()]
 
     def fill(folder: Path, final: Path) -> None:
+        python, compiled = ROOT / ".venv/bin/python", TOOLS / "compiled"
+        text = _PROVIDER.format(root=ROOT, compiled=compiled, python=python, prepared=final / "prepared")
         place = f"mirror/registry.terraform.io/hashicorp/aws/{VERSION}/{platform}"
         write_program(folder / place / f"terraform-provider-aws_v{VERSION}", text)
         configuration = _CONFIGURATION.format(mirror=json.dumps(str(final / "mirror")))
         (folder / "terraformrc").write_text(configuration, "utf-8")
+        (folder / "prepared").mkdir()
+        prepared.write(folder / "prepared")
 
-    return lay_out("provider", f"{text}{_CONFIGURATION}{platform}{VERSION}", fill) / "terraformrc"
+    content = "".join((_PROVIDER, _CONFIGURATION, str(ROOT), platform, *sources))
+    return lay_out("provider", content, fill) / "terraformrc"
 
 
 def choose(*, only_stand_in: bool) -> tuple[str, str]:

@@ -16,12 +16,16 @@ A type is written as in Terraform. ``block NAME NESTING MIN MAX``: a MAX of 0 is
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 VERSION: Final = "6.25.0"
 FILE: Final = Path(__file__).with_name(f"aws-{VERSION}.schema")
+
+_SECTION: Final = re.compile(r"^(provider|resource \S+|data \S+)\n(?:(?: .*|#.*)?\n)*", re.MULTILINE)
 
 Type = str | list[Any]
 """A type in Terraform's JSON form: ``"string"`` or ``["list", "string"]`` or ``["object", {"a": "string"}]``."""
@@ -60,14 +64,19 @@ class Block:
 class Schema:
     """Everything that the provider offers."""
 
-    provider: Block = field(default_factory=Block)
-    resources: dict[str, Block] = field(default_factory=dict)
-    data: dict[str, Block] = field(default_factory=dict)
+    provider: Block
+    resources: Mapping[str, Block]
+    data: Mapping[str, Block]
 
 
 def read(text: str) -> Schema:
     """Read a schema; raise ``ValueError`` with the line's number where one cannot be read."""
-    schema = Schema()
+    found = _read_all(text)
+    return Schema(found["provider"].get("", Block()), found["resource"], found["data"])
+
+
+def _read_all(text: str) -> dict[str, dict[str, Block]]:
+    found: dict[str, dict[str, Block]] = {"provider": {}, "resource": {}, "data": {}}
     open_blocks: list[Block] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line or line.startswith("#"):
@@ -78,21 +87,17 @@ def read(text: str) -> Schema:
             raise ValueError(f"line {number}: wrong indentation: {line!r}")
         del open_blocks[depth:]
         try:
-            block = _top(schema, content) if depth == 0 else _member(open_blocks[-1], content)
+            block = _top(found, content) if depth == 0 else _member(open_blocks[-1], content)
         except (LookupError, ValueError, TypeError) as error:
             raise ValueError(f"line {number}: {line!r}: {error}") from error
         if block is not None:
             open_blocks.append(block)
-    return schema
+    return found
 
 
-def _top(schema: Schema, content: str) -> Block:
+def _top(found: dict[str, dict[str, Block]], content: str) -> Block:
     kind, _, name = content.partition(" ")
-    if kind == "provider":
-        return schema.provider
-    block = Block()
-    {"resource": schema.resources, "data": schema.data}[kind][name] = block
-    return block
+    return found[kind].setdefault(name, Block())
 
 
 def _member(parent: Block, content: str) -> Block | None:
@@ -148,6 +153,27 @@ def write_type(of_type: Type) -> str:
     return f"{kind}({write_type(inner)})"
 
 
+class _Unread(Mapping[str, Block]):
+    """Blocks of which each is read when it is first asked for."""
+
+    def __init__(self, kind: str, texts: dict[str, str]) -> None:
+        self._kind = kind
+        self._texts = {name.removeprefix(kind): text for name, text in texts.items() if name.startswith(kind)}
+        self._read: dict[str, Block] = {}
+
+    def __getitem__(self, name: str) -> Block:
+        if name not in self._read:
+            self._read[name] = _read_all(self._texts[name])[self._kind.strip()][name]
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+
 def load() -> Schema:
-    """Read the file beside this module."""
-    return read(FILE.read_text("utf-8"))
+    """Return the schema in the file beside this module; a resource's block is read when it is first asked for."""
+    texts = {match[1]: match[0] for match in _SECTION.finditer(FILE.read_text("utf-8"))}
+    return Schema(read(texts["provider"]).provider, _Unread("resource ", texts), _Unread("data ", texts))

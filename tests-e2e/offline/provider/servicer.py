@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tf.gen import tfplugin_pb2 as pb
 from tf.gen import tfplugin_pb2_grpc as rpc
 
 from offline.provider.changes import GONE, changed_outside
 from offline.provider.invented import looked_up, made_by_aws
-from offline.provider.schema import Attribute, Block, Schema
+from offline.provider.schema import Attribute, Schema
+from offline.provider.schema_message import CAPABILITIES
 from offline.provider.values import UNKNOWN, change, decode, empty, encode, is_open, without_write_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NESTING: Final = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
-# ``bool write_only = 11`` of Schema.Attribute, as it is on the wire: the package's protocol is older than that field,
-# and protobuf passes fields on that it does not know.
-_WRITE_ONLY: Final = b"\x58\x01"
-# As the real provider: Terraform starts a provider several times, and asks the first process alone for its schema.
-_CAPABILITIES: Final = pb.ServerCapabilities(get_provider_schema_optional=True)
-
 
 class Servicer(rpc.ProviderServicer):
     """Calls no cloud: a plan leaves open what AWS would find, an apply makes it up, a data source has constants."""
 
-    def __init__(self, load: Callable[[], Schema]) -> None:
-        """``load`` returns the schema; it is called at the first call that needs it."""
+    def __init__(self, load: Callable[[], Schema], answer: bytes) -> None:
+        """``load`` returns the schema, at the first call that needs it; ``answer`` is the message with all of it."""
         self._load = load
+        self._answer = answer
 
     @cached_property
     def _schema(self) -> Schema:
@@ -40,16 +35,11 @@ class Servicer(rpc.ProviderServicer):
         return pb.GetMetadata.Response(
             resources=[pb.GetMetadata.ResourceMetadata(type_name=name) for name in self._schema.resources],
             data_sources=[pb.GetMetadata.DataSourceMetadata(type_name=name) for name in self._schema.data],
-            server_capabilities=_CAPABILITIES,
+            server_capabilities=CAPABILITIES,
         )
 
     def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return pb.GetProviderSchema.Response(
-            provider=_schema_message(self._schema.provider),
-            resource_schemas={name: _schema_message(block) for name, block in self._schema.resources.items()},
-            data_source_schemas={name: _schema_message(block) for name, block in self._schema.data.items()},
-            server_capabilities=_CAPABILITIES,
-        )
+        return pb.GetProviderSchema.Response.FromString(self._answer)
 
     def ValidateProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         return pb.ValidateProviderConfig.Response()
@@ -118,36 +108,3 @@ def _leave_open(_name: str, attribute: Attribute, value: Any) -> Any:
 
 def _value(value: Any) -> Any:
     return pb.DynamicValue(msgpack=encode(value))
-
-
-def _schema_message(block: Block) -> Any:
-    return pb.Schema(version=0, block=_block_message(block))
-
-
-def _block_message(block: Block) -> Any:
-    return pb.Schema.Block(
-        attributes=[_attribute_message(name, attribute) for name, attribute in block.attributes.items()],
-        block_types=[
-            pb.Schema.NestedBlock(
-                type_name=name,
-                block=_block_message(nested.block),
-                nesting=_NESTING[nested.nesting],
-                min_items=nested.min_items,
-                max_items=nested.max_items,
-            )
-            for name, nested in block.blocks.items()
-        ],
-    )
-
-
-def _attribute_message(name: str, attribute: Attribute) -> Any:
-    message = pb.Schema.Attribute(
-        name=name,
-        type=json.dumps(attribute.type).encode(),
-        required=attribute.required,
-        optional=attribute.optional,
-        computed=attribute.computed,
-    )
-    if attribute.write_only:
-        message.MergeFromString(_WRITE_ONLY)
-    return message
