@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aws import emulators
 from aws.held import HeldRequests
 from offline import program, surroundings
+from offline.provider import fork_server
 from selection import FULL
 from sequence import longest_first
 from slowest import Slowest
@@ -63,7 +65,14 @@ def terraform(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def provider(request: pytest.FixtureRequest, terraform: None) -> str:
+def forked_providers() -> Iterator[None]:
+    """Let the stand-in's processes be forked, which takes a tenth of the time of new ones."""
+    with fork_server.running():
+        yield
+
+
+@pytest.fixture(scope="session")
+def provider(request: pytest.FixtureRequest, terraform: None, forked_providers: None) -> str:
     """CLI configuration for the real provider where its registry answers, and for the stand-in otherwise.
 
     Empty where Terraform needs none.
@@ -72,7 +81,7 @@ def provider(request: pytest.FixtureRequest, terraform: None) -> str:
 
 
 @pytest.fixture(scope="session")
-def stand_in_provider(request: pytest.FixtureRequest, terraform: None) -> str:
+def stand_in_provider(request: pytest.FixtureRequest, terraform: None, forked_providers: None) -> str:
     """CLI configuration for the stand-in, which makes no call to a cloud."""
     return _cli_configuration(request, "--stand-in")
 

@@ -22,7 +22,8 @@ _PROVIDER: Final = """\
 #!/bin/sh
 # The stand-in for hashicorp/aws, started by Terraform.
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME
-PYTHONPATH='{root}/tests-e2e' PYTHONPYCACHEPREFIX='{compiled}' exec '{python}' -m offline.provider '{prepared}'
+export PYTHONPATH='{root}/tests-e2e' PYTHONPYCACHEPREFIX='{compiled}'
+exec '{python}' -I -S '{root}/tests-e2e/offline/provider/start.py' '{prepared}'
 """
 _CONFIGURATION: Final = """\
 provider_installation {{

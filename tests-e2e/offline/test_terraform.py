@@ -14,6 +14,7 @@ import pytest
 from selection import only_in_full
 
 from offline import onefile, program
+from offline.provider.start import SERVER
 
 SECRET = "a value that is written and never kept"
 MODULE = f"""
@@ -79,7 +80,9 @@ class Module:
 
     def __init__(self, tool: Path, folder: Path, configuration: str) -> None:
         self.tool, self.folder = tool, folder
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))}
+        # One of the programs is tried with providers that are forked, the others with processes of their own.
+        left_out = ("TF_", "AWS_") if str(tool) == shutil.which("terraform") else ("TF_", "AWS_", SERVER)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         self.environment = kept | {"TF_CLI_CONFIG_FILE": configuration, "CHECKPOINT_DISABLE": "1", "TF_INPUT": "0"}
 
     def run(self, *arguments: str, code: int = 0) -> str:
@@ -164,6 +167,23 @@ def test_its_own_tests_run(copied: Module) -> None:
 def test_what_is_wrong_is_refused(copied: Module, old: str, new: str, said: str) -> None:
     (copied.folder / "main.tf").write_text(MODULE.replace(old, new))
     assert said in copied.run("validate", "-no-color", code=1).replace("\n", " ")
+
+
+@pytest.mark.parametrize("server", ["as it is", "gone"])
+def test_a_provider_ends_with_what_terraform_started(stand_in_provider: str, tmp_path: Path, server: str) -> None:
+    (found,) = Path(stand_in_provider).parent.glob("mirror/*/*/*/*/*/terraform-provider-aws_*")
+    environment = os.environ | {"TF_PLUGIN_MAGIC_COOKIE": "any", "TMPDIR": str(tmp_path)}
+    if server == "gone":
+        environment[SERVER] = str(tmp_path / "nothing")
+    with subprocess.Popen([found], env=environment, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        core, version, network, socket, protocol, _ = started.stdout.readline().split("|")
+        assert (core, version, network, protocol) == ("1", "6", "unix", "grpc")
+        assert Path(socket).is_relative_to(tmp_path)
+        assert Path(socket).is_socket()
+        started.kill()
+        # Whoever serves holds the pipe.
+        assert started.stdout.read() == ""
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from offline import program
+from offline.provider.start import SERVER
 
 from iac_ci_local.ministack import LocalAws
 
@@ -92,7 +93,8 @@ def aws() -> Iterator[LocalAws]:
 @pytest.fixture(scope="module")
 def operator(aws: LocalAws, stand_in_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """Somebody who deploys ``acme`` from a fresh checkout."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", *program.SHORT_LIVED) if name in os.environ}
+    names = ("PATH", "HOME", "LANG", SERVER, *program.SHORT_LIVED)
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     environment = kept | {
         "IAC_CI_STACK": "acme",
         "AWS_REGION": aws.session["region_name"],

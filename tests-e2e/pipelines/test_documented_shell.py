@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from offline.provider.start import SERVER
 
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
@@ -54,7 +55,7 @@ def test_the_scripts_need_nothing_that_the_page_does_not_set(operator):
         "export AWS_REGION=eu-central-1",
         "pipelines/all --plan",
     ]
-    machine = {name: operator.environment[name] for name in ("UV_PROJECT_ENVIRONMENT", "TF_CLI_CONFIG_FILE")}
+    machine = {name: operator.environment[name] for name in ("UV_PROJECT_ENVIRONMENT", "TF_CLI_CONFIG_FILE", SERVER)}
     environment = credentials(operator.aws) | machine | {"IAC_CI_UNPINNED": "yes"}
     code, printed = typed(COMMANDS[:first], environment, operator.checkout)
     assert code == 0, printed

@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from offline.provider.start import SERVER
+
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.manifest import MANIFEST_NAME, Manifest, ManifestPlan, ManifestSavedPlan
@@ -147,7 +149,8 @@ class Orders:
 
     def _run(self, num: int, code: dict[str, bytes], commands: tuple[str, ...], **manifest: Any) -> Result:
         order_num = f"{num:04d}"
-        variables = {"TF_CLI_CONFIG_FILE": self.configuration} if self.configuration else {}
+        of_provider = {"TF_CLI_CONFIG_FILE": self.configuration, SERVER: os.environ.get(SERVER, "")}
+        variables = of_provider if self.configuration else {}
         content = Manifest(
             run_id=RUN_ID, order_num=order_num, order_name=f"order-{num}", flow_id="f", cmds=commands,
             env_vars=variables | manifest.pop("env_vars", {}), **manifest,

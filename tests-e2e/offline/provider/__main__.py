@@ -1,5 +1,6 @@
-"""What Terraform starts. The argument is the folder of what is prepared."""
+"""The provider in a process of its own. The argument is the folder of what is prepared."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,4 +10,6 @@ from offline.provider.serve import serve
 from offline.provider.servicer import Servicer
 
 prepared = read(Path(sys.argv[1]))
-serve(Servicer(load, prepared.schema), prepared.key, prepared.certificate)
+parent = os.getppid()
+# A provider does not outlive a Terraform that was killed.
+serve(Servicer(load, prepared.schema), prepared.key, prepared.certificate, lambda: os.getppid() == parent)

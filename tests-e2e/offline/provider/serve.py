@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +26,11 @@ _CORE_PROTOCOL, _PLUGIN_PROTOCOL = 1, 6
 _MESSAGE_BYTES: Final = 64 * 1024 * 1024
 
 
-def serve(servicer: rpc.ProviderServicer, key: bytes, certificate: bytes) -> None:
-    """Serve until Terraform says that it is done, or until it is gone; ``key`` and ``certificate`` are PEM."""
+def serve(servicer: rpc.ProviderServicer, key: bytes, certificate: bytes, is_wanted: Callable[[], bool]) -> None:
+    """Serve until Terraform says that it is done, or until ``is_wanted``, asked each second, is false.
+
+    ``key`` and ``certificate`` are PEM.
+    """
     if _COOKIE not in os.environ:
         sys.exit("This is a Terraform plugin: Terraform starts it.")
     done = threading.Event()
@@ -45,16 +49,9 @@ def serve(servicer: rpc.ProviderServicer, key: bytes, certificate: bytes) -> Non
         # The lines of a PEM between its first and its last one.
         told = "".join(certificate.decode().split("\n")[1:-2]).rstrip("=")
         print(f"{_CORE_PROTOCOL}|{_PLUGIN_PROTOCOL}|unix|{socket}|grpc|{told}", flush=True)
-        _wait(done)
+        while not done.wait(1) and is_wanted():
+            pass
         server.stop(grace=None).wait()
-
-
-def _wait(done: threading.Event) -> None:
-    """Wait for the last call, and do not outlive a Terraform that was killed."""
-    parent = os.getppid()
-    while not done.wait(1):
-        if os.getppid() != parent:
-            return
 
 
 class _Controller(controller_rpc.GRPCControllerServicer):
