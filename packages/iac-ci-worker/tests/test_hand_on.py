@@ -47,6 +47,7 @@ from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
 
 SECRET = "planted-secret-of-the-network"
+SOCKET = f"""{sys.executable} -c 'import socket; socket.socket(socket.AF_UNIX).bind("tfplan")'"""
 VPC = {"VPC_ID": ManifestOutput(order_num="0001", order_name="network", output="vpc_id")}
 
 
@@ -414,7 +415,8 @@ def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(stack, tmp_pat
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
-        ("ln -s /etc/hostname tfplan", "files: 'tfplan' is left out: Too many levels of symbolic links"),
+        ("ln -s /etc/hostname tfplan", "files: 'tfplan' is left out: it is a symbolic link"),
+        (SOCKET, "files: 'tfplan' is left out: it is not a regular file"),
         ("mkfifo tfplan", "files: 'tfplan' is left out: it is not a regular file"),
     ],
 )

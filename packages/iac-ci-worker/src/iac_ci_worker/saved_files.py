@@ -22,6 +22,8 @@ MAX_VISITED: Final = 200_000
 
 _CHUNK: Final = 1024 * 1024
 _MAX_NAMES: Final = 5
+_REFUSED: Final = {errno.ELOOP: "it is a symbolic link", errno.ENXIO: "it is not a regular file"}
+"""Errors of ``open`` that say what a name stands for: a link with ``O_NOFOLLOW``, a socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class FileCollector:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             descriptor = os.open(name.rpartition("/")[2], flags, dir_fd=parent)
         except OSError as error:
-            return 0, f"is left out: {error.strerror}"
+            return 0, f"is left out: {_REFUSED.get(error.errno or 0, error.strerror)}"
         try:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
