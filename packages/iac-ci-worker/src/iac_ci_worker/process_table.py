@@ -83,18 +83,17 @@ def family(sessions: Container[int] = (), *, root: int | None = None) -> list[Pr
     return [process for process in described if process is not None]
 
 
-def _stats() -> Iterator[tuple[int, list[str]]]:
+def _stats() -> Iterator[tuple[int, list[bytes]]]:
     for entry in os.listdir("/proc"):  # noqa: PTH208 - each name is looked at once
         if entry.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb", buffering=0) as file:  # noqa: PTH123
                 # The name in parentheses may contain any character, so the fields are counted after its end.
-                text = Path("/proc", entry, "stat").read_text("utf-8", "replace")
-                yield int(entry), text.rpartition(")")[2].split()
+                yield int(entry), file.read().rpartition(b")")[2].split()
 
 
-def _described(pid: int, fields: list[str]) -> Process | None:
+def _described(pid: int, fields: list[bytes]) -> Process | None:
     """Return a process; None if it has ended. What may not be read of it is taken as absent."""
-    if fields[_STATE] in {"Z", "X"}:
+    if fields[_STATE] in {b"Z", b"X"}:
         return None
     folder = Path("/proc", str(pid))
     try:
@@ -121,7 +120,7 @@ def _described(pid: int, fields: list[str]) -> Process | None:
         reads=read - written,
         writes=outputs,
         feeds=written - outputs,
-        stopped=fields[_STATE] == "T",
+        stopped=fields[_STATE] == b"T",
     )
 
 
