@@ -416,6 +416,7 @@ def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(stack, tmp_pat
     ("command", "problem"),
     [
         ("ln -s /etc/hostname tfplan", "files: 'tfplan' is left out: it is a symbolic link"),
+        ("ln -s /etc tfplan", "files: 'tfplan' is left out: it is a symbolic link"),
         (SOCKET, "files: 'tfplan' is left out: it is not a regular file"),
         ("mkfifo tfplan", "files: 'tfplan' is left out: it is not a regular file"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -87,12 +88,13 @@ class FileCollector:
             if visited > MAX_VISITED:
                 problems.append(f"there are more than {MAX_VISITED} files and folders; the rest is not examined")
                 return
+            links = [name for name in folders if _is_link(name, descriptor)]
             if folders and below.count("/") >= MAX_NAMES_IN_PATH - 1:
                 folders.clear()
                 if not too_deep:
                     problems.append(f"more than {MAX_NAMES_IN_PATH - 1} folders inside one another are not examined")
                 too_deep = True
-            for name in sorted(files):
+            for name in sorted([*files, *links]):
                 if matches(patterns, below + name):
                     yield below + name, descriptor
 
@@ -127,3 +129,10 @@ class FileCollector:
             return about.st_size, None
         finally:
             os.close(descriptor)
+
+
+def _is_link(name: str, parent: int) -> bool:
+    """Return whether a name in an open folder is a symbolic link; one to a folder is listed among the folders."""
+    with contextlib.suppress(OSError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    return False
