@@ -90,6 +90,7 @@ def count(log: str | bytes, size: int = 1 << 30) -> Changes | None:
             "Plan: 1 to add, 0 to change, 0 to destroy.\nPlan: 2 to add, 0 to change, 1 to destroy.\n",
             Changes(operation=PLANNED, add=3, destroy=1, plans=2),
         ),
+        ("prod\tPlan: 1 to add, 2 to change, 3 to destroy.\n", Changes(operation=PLANNED, add=1, change=2, destroy=3)),
         (SUMMARY % (3, "plan") + "\n", Changes(operation=PLANNED, add=3, change=1, destroy=2)),
         (SUMMARY % (3, "plan") + "\n" + SUMMARY % (2, "apply"), Changes(operation=APPLIED, add=2, change=1, destroy=2)),
         (DOCUMENT, Changes(operation=PLANNED, add=2, change=1, destroy=1, bring_in=1, replace=1, read=1)),

@@ -24,9 +24,9 @@ _PREFIXES: Final = tuple(
         rb"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?[ \t](?:\d\d[OE][+ ])?",
         rb"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?[ \t](?!(?:STDOUT|STDERR) )",
         rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d ",
-        # Terragrunt before 0.67 with its prefix, and tools that run commands side by side.
+        # Terragrunt before 0.67 with its prefix, and tools that run commands side by side; `parallel --tag` has a tab.
         rb"\[(?P<unit>[^\]\s]{1,500})\] ",
-        rb"(?P<unit>[\w.@:/-]{1,100}) *\| ",
+        rb"(?P<unit>[\w.@:/-]{1,100})(?: *\| |\t)",
     )
 )
 _KEY_VALUE: Final = _PREFIXES[2]
@@ -54,7 +54,7 @@ def parts_of(line: bytes) -> tuple[bytes, bytes]:
     text = without_escapes(line)
     unit = b""
     for _ in range(_MOST_PREFIXES):
-        if not text or (text[0] not in _FIRST and b"| " not in text[:110]):
+        if not text or (text[0] not in _FIRST and b"| " not in text[:110] and b"\t" not in text[:110]):
             break
         for prefix in _PREFIXES:
             if match := prefix.match(text):
