@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     except IacCiError as error:
         response = refusal(error)
         # A problem may repeat the caller's text, also a secret in the wrong field, so the log does not contain it.
-        reason = error.message if response["statusCode"] != 400 else "the job has problems"
+        reason = error.message if response["statusCode"] != 400 else "the request has problems"
         logger().warning("request refused", status=response["statusCode"], error=reason[:1000])
         return response
     except Exception as error:  # noqa: BLE001 - every request gets an answer; the log has the error

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-NOT_ACCEPTED: Final = "the job was not accepted; send it again with the same Idempotency-Key, so that it runs once"
+NOT_ACCEPTED: Final = (
+    "the request was not accepted; send it again, and a job with the same Idempotency-Key, so that it runs once"
+)
 
 
 class BodyTooLarge(IacCiError):
@@ -67,7 +69,7 @@ def refusal(error: IacCiError) -> dict[str, Any]:
     """Return the answer for an error."""
     if isinstance(error, InputProblems):
         problems = [{"where": problem.where, "what": problem.what} for problem in error.problems]
-        return answer(400, {"error": "the job cannot be accepted", "problems": problems})
+        return answer(400, {"error": "the request cannot be accepted", "problems": problems})
     status = 503 if error.retry_is_safe else 500
     for kind, known in _STATUSES:
         if isinstance(error, kind):
