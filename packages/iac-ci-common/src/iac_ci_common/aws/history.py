@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_common.aws import pages
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.rows import model
 from iac_ci_common.errors import IacCiError
@@ -56,7 +57,8 @@ class DynamoHistory:
     ) -> list[Event]:
         found: list[Event] = []
         with aws_errors(f"reading the index {index} of {self._table}"):
-            pages = self._client.get_paginator("query").paginate(
+            rows = pages.query(
+                self._client,
                 TableName=self._table,
                 IndexName=index,
                 KeyConditionExpression=f"{attribute} = :value AND epoch_ms BETWEEN :first AND :last",
@@ -67,8 +69,7 @@ class DynamoHistory:
                 },
                 **({"FilterExpression": condition} if condition is not None else {}),
             )
-            for page in pages:
-                found += [model(Event, row) for row in page["Items"]]
+            found += [model(Event, row) for row in rows]
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_common.aws import pages
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed, PreparationFailed, Throttled
 
@@ -65,13 +66,9 @@ class S3Objects:
     def list(self, prefix: str, *, after: str | None = None) -> list[str]:
         """Return all keys with a prefix, sorted, after the key ``after``; a call lists a thousand."""
         beginning = {"StartAfter": after} if after is not None else {}
-        keys: list[str] = []
         with aws_errors(f"listing {prefix}"):
-            for page in self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=prefix, **beginning
-            ):
-                keys += [item["Key"] for item in page.get("Contents", [])]
-        return sorted(keys)
+            found = pages.listed(self._client, Bucket=self._bucket, Prefix=prefix, **beginning)
+            return sorted(item["Key"] for item in found)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, a thousand in a call."""

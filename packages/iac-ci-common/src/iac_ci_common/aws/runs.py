@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from iac_ci_common.aws import transactions
+from iac_ci_common.aws import pages, transactions
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.rows import item, model
 from iac_ci_common.errors import ConditionFailed, NotFound
@@ -35,17 +35,15 @@ class DynamoRuns:
 
     def read(self, run_id: str) -> RunRows:
         """Return a run's rows, by one strongly consistent query per megabyte."""
-        rows: list[dict[str, Any]] = []
         with aws_errors(f"reading run {run_id}"):
-            pages = self._client.get_paginator("query").paginate(
+            found = pages.query(
+                self._client,
                 TableName=self._orders,
                 KeyConditionExpression="run_id = :run",
                 ExpressionAttributeValues={":run": {"S": run_id}},
                 ConsistentRead=True,
             )
-            for page in pages:
-                rows += page["Items"]
-        return _run_rows(rows)
+            return _run_rows(list(found))
 
     def read_some(self, run_id: str, order_nums: Collection[str]) -> RunRows:
         """Return the rows with these numbers, by one strongly consistent call."""
@@ -140,21 +138,22 @@ class DynamoRuns:
         """Return a run's events in the order of time."""
         rows: list[Event] = []
         with aws_errors(f"reading events of {trace_id}"):
-            pages = self._client.get_paginator("query").paginate(
+            found = pages.query(
+                self._client,
                 TableName=self._events,
                 KeyConditionExpression="trace_id = :trace",
                 ExpressionAttributeValues={":trace": {"S": trace_id}},
                 ConsistentRead=True,
             )
-            for page in pages:
-                rows += [model(Event, row) for row in page["Items"]]
+            rows += [model(Event, row) for row in found]
         return sorted(rows, key=lambda event: (event.epoch_ms, event.sort))
 
     def events_named(self, order_name: str, since: datetime) -> list[Event]:
         """Return the events of this name since a moment, by the index, the newest first."""
         rows: list[Event] = []
         with aws_errors(f"reading events {order_name}"):
-            pages = self._client.get_paginator("query").paginate(
+            found = pages.query(
+                self._client,
                 TableName=self._events,
                 IndexName=_BY_NAME,
                 KeyConditionExpression="order_name = :name AND epoch_ms >= :since",
@@ -164,8 +163,7 @@ class DynamoRuns:
                 },
                 ScanIndexForward=False,
             )
-            for page in pages:
-                rows += [model(Event, row) for row in page["Items"]]
+            rows += [model(Event, row) for row in found]
         return rows
 
     def request_cancel(self, run_id: str, reason: str) -> None:
