@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal as signals
 import subprocess
 import sys
 import zipfile
@@ -56,6 +57,11 @@ case "$*" in
   *" state list") printf "$LISTED"; [ -z "$LIST_ERROR" ] || { echo "$LIST_ERROR" >&2; exit 1; } ;;
 esac
 """
+
+
+def end_at_a_hang_up() -> None:
+    """Undo what ``nohup`` has set, if it has started the tests: a program that ignores a signal starts others so."""
+    signals.signal(signals.SIGHUP, signals.SIG_DFL)
 
 
 class Desk:
@@ -109,6 +115,7 @@ class Desk:
             text=True,
             timeout=600,
             stdin=subprocess.DEVNULL,
+            preexec_fn=end_at_a_hang_up,
         )
 
     def script(self, name, *arguments, **environment):
