@@ -85,7 +85,7 @@ _OF_APPROVALS: Final = frozenset({"name", "approval", "depends_on", "when"})
 """Fields that an order with an approval may have."""
 
 _DEFAULT_ORDER: Final = Order.model_construct()
-"""An order with nothing set: a copy costs a tenth of an order that pydantic fills with the defaults of all fields."""
+"""An order with nothing set: a copy costs a hundredth of an order that pydantic fills with all defaults."""
 
 
 def job_findings(job: ConfiguredJob, defaults: Settings, *, order_statuses: bool = False) -> Iterator[Found]:
