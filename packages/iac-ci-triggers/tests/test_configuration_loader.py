@@ -30,6 +30,13 @@ def order(fields: str) -> bytes:
     return job(orders=f"[{{name: a, cmds: [x], {fields}}}]")
 
 
+def test_the_same_text_is_read_once_for_each_kind_of_code_host():
+    content = job(on="{command: go, before_merge: true}") + b"merge_when_applied: true\n"
+    assert read_configuration(content) is read_configuration(bytes(bytearray(content)))
+    with pytest.raises(ConfigurationProblems, match="merge_when_applied"):
+        read_configuration(content, can_merge=False)
+
+
 def test_what_is_given_is_what_is_read():
     configuration = read_configuration(
         b"""\

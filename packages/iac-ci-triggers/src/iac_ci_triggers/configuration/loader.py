@@ -44,6 +44,7 @@ _CANNOT_MERGE: Final = (
 )
 
 _KEPT: Final = 4
+"""Number of configurations that stay in memory: those of one event, and a few of the events before it."""
 
 MAX_PROBLEMS: Final = 200
 """Most problems that are listed; one more states how many there are."""
@@ -54,8 +55,8 @@ def read_configuration(text: bytes, *, can_merge: bool = True) -> Configuration:
 
     ``can_merge`` says that the code host merges one commit of a pull request and no other.
     No service is called: a missing secret or a role that cannot be assumed is found when a run is prepared.
-    The last few configurations are kept: one event reads that of the base branch and that of the pull request,
-    which mostly are the same.
+    The same text is read once while it is among the last few: one event reads the file of the base branch and that of
+    the pull request, which mostly are the same.
     """
     return _read_text(text, can_merge)
 
