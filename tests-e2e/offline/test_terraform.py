@@ -182,7 +182,7 @@ def test_a_provider_ends_with_what_terraform_started(stand_in_provider: str, tmp
         assert Path(socket).is_relative_to(tmp_path)
         assert Path(socket).is_socket()
         started.kill()
-        # Whoever serves holds the pipe.
+        # The process that serves has the other end of the pipe: the file ends when that process does.
         assert started.stdout.read() == ""
 
 
