@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from aws import emulators
-from aws.held import HeldRequests
+from aws.held import HOOK, HeldRequests
 from offline import program, surroundings
 from offline.provider import fork_server
 from selection import FULL
 from sequence import longest_first
 from slowest import Slowest
 
-from iac_ci_local import service_models
+from iac_ci_local import forked_supervisor, service_models
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have a ``terraform`` on PATH, hold AWS requests to the models, and report what was slow."""
+    """Have a ``terraform`` on PATH, hold AWS requests to the models, fork local clouds, and report what was slow."""
     program.put_on_path()
     for name, value in program.SHORT_LIVED.items():
         os.environ.setdefault(name, value)
@@ -54,8 +56,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(surroundings.Plugin())
     if config.getoption("--stack") is None:
         config.pluginmanager.register(HeldRequests())
+        _fork_clouds(config)
     if (name := config.getoption("--emulator")) is not None:
         emulators.use(name)
+
+
+def _fork_clouds(config: pytest.Config) -> None:
+    """Fork this run's local clouds from one process, whose forks hold AWS requests too."""
+    if sys.platform != "linux":
+        return
+    forked_supervisor.fork_clouds()
+    if not hasattr(config, "workerinput"):
+        server = ExitStack()
+        server.enter_context(forked_supervisor.server({"PYTHONPATH": str(HOOK)}))
+        config.add_cleanup(server.close)
 
 
 @pytest.fixture(scope="session")

@@ -7,23 +7,36 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from iac_ci_local.ministack import LocalAws, LocalCloudError
+from iac_ci_local import forked_supervisor
+from iac_ci_local.ministack import LocalAws, LocalCloudError, start_program
+from iac_ci_local.processes import descendants
 from iac_ci_local.testing import processes_of, wait_until, zipped
 
 pytestmark = pytest.mark.local_cloud
 
+STARTS = [
+    "program",
+    pytest.param(
+        "fork", marks=pytest.mark.skipif(sys.platform != "linux", reason="supervisors are forks on Linux only")
+    ),
+]
+
 PARENT = """
 import json, os, sys, time
+from iac_ci_local import forked_supervisor
 from iac_ci_local.ministack import LocalAws
+if sys.argv[1] == "fork":
+    forked_supervisor.fork_clouds()
 aws = LocalAws()
 aws.start()
-print(json.dumps({"folder": str(aws.folder), "endpoint": aws.endpoint, "account": aws.account}), flush=True)
+print(json.dumps({"folder": str(aws.folder), "pid": aws.pid}), flush=True)
 sys.stdin.read()
 """
 
@@ -52,41 +65,71 @@ def start_lingering_process(aws: LocalAws) -> int:
 
 def running(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
 
 
-def test_stop_leaves_no_process_and_no_file() -> None:
+@pytest.fixture(autouse=True)
+def starts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start supervisors as programs, as users do, or as forks, as most tests do."""
+    monkeypatch.setattr(LocalAws, "start_supervisor", staticmethod(start_program))
+    if getattr(request, "param", "program") == "program":
+        yield
+        return
+    forked_supervisor.fork_clouds()
+    with forked_supervisor.server():
+        yield
+
+
+def processes_below(pid: int) -> set[int]:
+    found = {pid, *descendants(pid)}
+    assert len(found) >= 3  # the supervisor, MiniStack and the builds endpoint
+    assert (b"forked_supervisor" in _command(pid)) == (LocalAws.start_supervisor is not start_program)
+    return found
+
+
+def any_running(pids: set[int]) -> bool:
+    return any(map(running, pids))
+
+
+@pytest.mark.parametrize("starts", STARTS, indirect=True)
+def test_stop_leaves_no_process_and_no_file(starts: None) -> None:
     with LocalAws() as aws:
         lingering = start_lingering_process(aws)
         folder = aws.folder
+        processes = processes_below(aws.pid)
+        assert lingering in processes
         assert running(lingering)
-        assert len(processes_of(folder)) >= 3  # MiniStack, the builds endpoint, the function and its child
-    assert processes_of(folder) == set()
-    assert not running(lingering)
+    assert not any_running(processes)
     assert not folder.exists()
     aws.stop()
 
 
+@pytest.mark.parametrize("starts", STARTS, indirect=True)
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_parent_leaves_no_process_and_no_file(sent: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def test_a_killed_parent_leaves_no_process_and_no_file(sent: signal.Signals, starts: None) -> None:
+    start = "program" if LocalAws.start_supervisor is start_program else "fork"
+    command = [sys.executable, "-c", PARENT, start]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     started = json.loads(parent.stdout.readline())
-    folder = Path(started["folder"])
-    assert processes_of(folder)
+    folder, processes = Path(started["folder"]), processes_below(started["pid"])
     parent.send_signal(sent)
     parent.wait()
-    wait_until(lambda: not processes_of(folder), subject="the end of every process")
+    wait_until(lambda: not any_running(processes), subject="the end of every process")
     wait_until(lambda: not folder.exists(), subject="the end of the folder")
 
 
-def test_a_killed_supervisor_takes_its_children_with_it_and_its_folder_is_removed_by_the_next_start() -> None:
+@pytest.mark.parametrize("starts", STARTS, indirect=True)
+def test_a_killed_supervisor_takes_its_children_with_it_and_its_folder_is_removed_by_the_next_start(
+    starts: None,
+) -> None:
     first = LocalAws()
     first.start()
+    processes = processes_below(first.pid)
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: not processes_of(first.folder), subject="the end of every process")
+    wait_until(lambda: not any_running(processes), subject="the end of every process")
     assert first.folder.exists()
     with pytest.raises(LocalCloudError):
         first.check_alive()
@@ -96,7 +139,8 @@ def test_a_killed_supervisor_takes_its_children_with_it_and_its_folder_is_remove
     first.stop()
 
 
-def test_a_cloud_whose_server_died_says_so(aws: LocalAws) -> None:
+@pytest.mark.parametrize("starts", STARTS, indirect=True)
+def test_a_cloud_whose_server_died_says_so(starts: None, aws: LocalAws) -> None:
     with LocalAws() as other:
         aws.client("s3").create_bucket(Bucket="one")
         other.client("s3").create_bucket(Bucket="two")
@@ -104,8 +148,7 @@ def test_a_cloud_whose_server_died_says_so(aws: LocalAws) -> None:
         theirs = {bucket["Name"] for bucket in other.client("s3").list_buckets()["Buckets"]}
         assert (mine, theirs) == ({"one"}, {"two"})
         assert aws.account != other.account
-        server = next(pid for pid in processes_of(other.folder) if b"iac_ci_local.gateway" in _command(pid))
-        os.kill(server, signal.SIGKILL)
+        os.kill(descendants(other.pid)[0], signal.SIGKILL)
 
         def noticed() -> bool:
             try:
@@ -124,18 +167,21 @@ def test_the_users_environment_does_not_reach_the_functions(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-users-own")
     monkeypatch.setenv("GITHUB_TOKEN", "the-users-own")
     with LocalAws() as aws:
-        for pid in processes_of(aws.folder):
+        processes = processes_of(aws.folder)
+        assert len(processes) >= 3
+        for pid in processes:
             assert b"the-users-own" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
 @pytest.mark.local_cloud
 @pytest.mark.skipif(sys.platform != "linux", reason="functions are forks on Linux only")
-def test_processes_of_functions_show_no_key_of_the_root(aws: LocalAws) -> None:
-    servers = [pid for pid in processes_of(aws.folder) if b"multiprocessing.forkserver" in _command(pid)]
-    assert len(servers) == 1
-    variables = Path(f"/proc/{servers[0]}/environ").read_bytes()
-    assert str(aws.folder).encode() in variables
-    assert aws.access_key.encode() not in variables
+def test_processes_of_functions_show_no_key_of_the_root() -> None:
+    with LocalAws() as aws:
+        servers = [pid for pid in processes_of(aws.folder) if b"multiprocessing.forkserver" in _command(pid)]
+        assert len(servers) == 1
+        variables = Path(f"/proc/{servers[0]}/environ").read_bytes()
+        assert str(aws.folder).encode() in variables
+        assert aws.access_key.encode() not in variables
 
 
 def _command(pid: int) -> bytes:

@@ -15,7 +15,7 @@ import time
 import urllib.error
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 
 from iac_ci_cli.local_clouds import local_session
 from iac_ci_common.errors import IacCiError
@@ -56,11 +56,43 @@ class Speed:
     """Seconds before Lambda's first retry of an asynchronous invocation; AWS waits a minute."""
 
 
+class Supervisor(Protocol):
+    """The process of a supervisor: what is used of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """Return the id of the process."""
+
+    @property
+    def stdin(self) -> IO[str] | None:
+        """Return the stream that the supervisor reads."""
+
+    @property
+    def stdout(self) -> IO[str] | None:
+        """Return the stream that the supervisor writes."""
+
+    def wait(self) -> object:
+        """Wait until the process has ended."""
+
+
+def start_program(builds: socket.socket) -> subprocess.Popen[str]:
+    """Start a supervisor, as a program of its own, that passes the listening socket ``builds`` on."""
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=(builds.fileno(),),
+        start_new_session=True,
+    )
+
+
 @dataclass(slots=True)
 class LocalAws:
     """A MiniStack with its own account number. Use as a context manager, or call ``start`` and ``stop``."""
 
     speed: Speed = field(default_factory=Speed)
+    start_supervisor: ClassVar[staticmethod[[socket.socket], Supervisor]] = staticmethod(start_program)
     registry: bool = False
     """Whether docker may push and pull images, for which it signs no request."""
     builds: BuildSettings = field(default_factory=BuildSettings)
@@ -73,7 +105,7 @@ class LocalAws:
 
     _builds_token: str = field(init=False, default="", repr=False)
     _access_key: str = field(init=False, repr=False, default_factory=lambda: f"ROOT{secrets.token_hex(16).upper()}")
-    _supervisor: subprocess.Popen[str] | None = field(init=False, default=None)
+    _supervisor: Supervisor | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
         """Start MiniStack and the build service."""
@@ -177,15 +209,7 @@ class LocalAws:
         self._wait_until_ready()
 
     def _start_supervisor(self, port: int, builds: socket.socket) -> None:
-        supervisor = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            pass_fds=(builds.fileno(),),
-            start_new_session=True,
-        )
-        self._supervisor = supervisor
+        supervisor = self._supervisor = self.start_supervisor(builds)
         if supervisor.stdin is None:
             raise LocalCloudError("the supervisor of the local cloud has no standard input")
         # The supervisor ends with this pipe: if this process dies, the kernel closes our end.

@@ -1,8 +1,8 @@
 """Supervises the processes of a local cloud and ends them all when the process that started the cloud ends.
 
-Runs as a script, with the standard library only. It reads one line of JSON with the processes to start from its
-standard input and reports on its standard output. When its standard input ends, because the parent closed it or died,
-or on SIGTERM, it ends every descendant and removes the cloud's folder.
+Runs as a script, with the standard library only, or in a fork (`forked_supervisor`). It reads one line of JSON with the
+processes to start from its standard input and reports on its standard output. When its standard input ends, because the
+parent closed it or died, or on SIGTERM, it ends every descendant and removes the cloud's folder.
 
 On Linux it is the subreaper of its descendants (prctl(2), PR_SET_CHILD_SUBREAPER), so that it also finds processes that
 left their session or lost their parent. Elsewhere (macOS) it ends the process groups of the processes that it started.
@@ -18,8 +18,12 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -41,9 +45,21 @@ def _report(**fields: object) -> None:
         os.write(1, (json.dumps(fields) + "\n").encode())
 
 
-def _start(child: dict[str, Any]) -> subprocess.Popen[bytes]:
+class _Forked(NamedTuple):
+    """A process that runs a module which the supervisor's process has imported."""
+
+    pid: int
+
+
+_Child = subprocess.Popen[bytes] | _Forked
+
+
+def _start(child: dict[str, Any], received: Mapping[int, int]) -> _Child:
     descriptor = os.open(child["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab") as log:
+        interpreter, option, name, *_ = child["command"]
+        if (interpreter, option) == (sys.executable, "-m") and name in sys.modules:
+            return _fork(child, log.fileno(), received)
         return subprocess.Popen(  # noqa: S603
             child["command"],
             env=child["environment"],
@@ -55,6 +71,33 @@ def _start(child: dict[str, Any]) -> subprocess.Popen[bytes]:
             start_new_session=True,
             preexec_fn=_end_with_supervisor if _LINUX else None,  # noqa: PLW1509
         )
+
+
+def _fork(child: dict[str, Any], log: int, received: Mapping[int, int]) -> _Forked:
+    if pid := os.fork():
+        return _Forked(pid)
+    # Only where there are forks is the package at hand.
+    from iac_ci_local.forks import become, close_all_but
+
+    code = 1
+    try:
+        _end_with_supervisor()
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _, _, name, *arguments = child["command"]
+        streams = [os.open(os.devnull, os.O_RDONLY), log, log]
+        become([name, *arguments], folder=child["folder"], environment=child["environment"], streams=streams)
+        descriptors = child.get("descriptors", ())
+        for number in descriptors:
+            os.dup2(received[number], number)
+        close_all_but(descriptors)
+        sys.modules[name].main()
+        code = 0
+    except BaseException:  # noqa: BLE001 - as a program of its own would end
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _descendants() -> set[int]:
@@ -76,7 +119,7 @@ def _descendants() -> set[int]:
         below |= found
 
 
-def _end_all(children: list[subprocess.Popen[bytes]]) -> None:
+def _end_all(children: list[_Child]) -> None:
     until = time.monotonic() + _END_SECONDS
     while time.monotonic() < until:
         if _LINUX:
@@ -85,7 +128,7 @@ def _end_all(children: list[subprocess.Popen[bytes]]) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         else:
-            rest = {child.pid for child in children if child.poll() is None}
+            rest = {child.pid for child in children if not isinstance(child, _Forked) and child.poll() is None}
             for pid in rest:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
@@ -97,7 +140,7 @@ def _end_all(children: list[subprocess.Popen[bytes]]) -> None:
         time.sleep(0.01)
 
 
-def _reap(children: list[subprocess.Popen[bytes]], reported: set[int]) -> None:
+def _reap(children: list[_Child], reported: set[int]) -> None:
     """Reap adopted orphans; report an ended child once, and keep it unreaped so that its pid is not reused."""
     own = {child.pid: index for index, child in enumerate(children)}
     with contextlib.suppress(ChildProcessError):
@@ -110,12 +153,15 @@ def _reap(children: list[subprocess.Popen[bytes]], reported: set[int]) -> None:
             os.waitpid(info.si_pid, os.WNOHANG)
 
 
-def main() -> None:
-    """Start the processes that the parent requests, wait until the parent ends, then end them all."""
+def main(received: Mapping[int, int] | None = None) -> None:
+    """Start the processes that the parent requests, wait until the parent ends, then end them all.
+
+    ``received`` says which descriptor is the one that a number in the request means, where they differ.
+    """
     if _LINUX:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     request = json.loads(sys.stdin.readline())
-    children: list[subprocess.Popen[bytes]] = []
+    children: list[_Child] = []
     reported: set[int] = set()
 
     def stop(*_: object) -> None:
@@ -130,7 +176,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        children.extend(_start(child) for child in request["children"])
+        children.extend(_start(child, received or {}) for child in request["children"])
         signal.signal(signal.SIGCHLD, lambda *_: _reap(children, reported))
         _reap(children, reported)
         _report(started=[child.pid for child in children])

@@ -17,13 +17,14 @@ import os
 import runpy
 import subprocess
 import sys
-import tempfile
 from multiprocessing import forkserver, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_local.forks import become, close_all_but
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from multiprocessing.connection import Connection
 
 IMPORTED: Final = (
@@ -105,29 +106,39 @@ def fork_functions(*, without: str) -> bool:
     if sys.platform != "linux" or len(os.fsencode(Path(util.get_temp_dir(), _SOCKET))) > _LONGEST_ADDRESS:
         return False
     multiprocessing.set_forkserver_preload(list(IMPORTED))
+    replaceable: Any = util
+    start_program = util.spawnv_passfds
     hidden = os.environ.pop(without)
     try:
+        if all(name in sys.modules for name in IMPORTED):
+            # This process is a fork itself (`forked_supervisor`): another program would import all that again.
+            replaceable.spawnv_passfds = _fork_program
         forkserver.ensure_running()
     finally:
+        replaceable.spawnv_passfds = start_program
         os.environ[without] = hidden
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
     runtime.subprocess = _Subprocess()
     return True
 
 
-def _run(script: str, cwd: str, env: Mapping[str, str], streams: tuple[Connection, ...]) -> None:
+def _fork_program(_: object, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:
+    """Run the program of the fork server, the last argument, in a fork of this process."""
+    if pid := os.fork():
+        return pid
+    try:
+        close_all_but(descriptors)
+        exec(arguments[-1], {})  # noqa: S102 - the program of `multiprocessing`
+    finally:
+        os._exit(1)
+
+
+def _run(script: str, folder: str, environment: Mapping[str, str], streams: tuple[Connection, ...]) -> None:
     """Run a script as a Python of its own would, in the process that was forked."""
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    for number, stream in enumerate(streams):
-        os.dup2(stream.fileno(), number)
+    become([script], folder=folder, environment=environment, streams=[stream.fileno() for stream in streams])
+    for stream in streams:
         stream.close()
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.argv, sys.path[0] = [script], str(Path(script).parent)
-    tempfile.tempdir = None
+    sys.path[0] = str(Path(script).parent)
     runpy.run_path(script, run_name="__main__")
 
 
