@@ -1,19 +1,58 @@
 """Settings of every package's tests: how long an example takes says nothing about the code."""
 
+import copy
 import functools
 import os
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
+from moto.dynamodb import models
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 # Each session reads the models of its services, and moto makes a session for each test.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
+class CopiesOfTables(threading.local):
+    """In place of the module `copy` in moto's DynamoDB, which copies a table for each of a transaction's 100 items.
+
+    No copy differs from the first one: the items are written when all copies are made.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[int, object] | None = None
+
+    def deepcopy(self, value: object) -> object:
+        """Return a copy; of a table, the same one for a whole transaction."""
+        if self.made is None or not isinstance(value, models.Table):
+            return copy.deepcopy(value)
+        if id(value) not in self.made:
+            self.made[id(value)] = copy.deepcopy(value)
+        return self.made[id(value)]
+
+    def once(self, transact_write_items: Callable[..., None]) -> Callable[..., None]:
+        """Return moto's method so that it copies each table once."""
+
+        @functools.wraps(transact_write_items)
+        def with_one_copy(*arguments: object) -> None:
+            self.made = {}
+            try:
+                transact_write_items(*arguments)
+            finally:
+                self.made = None
+
+        return with_one_copy
+
+
+models.copy = CopiesOfTables()
+models.DynamoDBBackend.transact_write_items = models.copy.once(models.DynamoDBBackend.transact_write_items)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would every program that the tests start and interrupt.
