@@ -547,6 +547,30 @@ def test_a_stopped_command_that_ended_with_0_is_no_success():
     )
 
 
+_BUILD = """
+import base64, os, sys
+sys.path.insert(0, sys.argv[1])
+from test_worker import World
+from iac_ci_worker import codebuild, wiring
+world = World([sys.argv[2]], grace=120)
+wiring.worker = lambda: world.worker
+os.environ["IAC_CI_WORK"] = base64.b64encode(world.work().model_dump_json().encode()).decode()
+print(codebuild.main(["run"]), world.result.status, world.result.reason)
+"""
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
+def test_a_build_passes_each_signal_that_asks_for_its_end_to_its_commands(name, temporary):
+    lock = temporary / "lock"
+    command = f"export LOCK={lock}; {TOOL} & until [ -e {lock} ]; do sleep 0.1; done; kill -{name} $PPID; wait"
+    done = subprocess.run(
+        [sys.executable, "-c", _BUILD, str(Path(__file__).parent), command], capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.startswith("0 cancelled "), (done.stdout, done.stderr)
+    assert "because the worker was stopped; it ended by itself" in done.stdout
+    assert not lock.exists()
+
+
 _WITNESSED = """
 import os, signal, sys, time
 from iac_ci_worker.signal_witness import SignalWitness

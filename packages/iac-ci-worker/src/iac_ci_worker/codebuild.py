@@ -7,9 +7,13 @@ import base64
 import os
 import signal
 import sys
+from typing import Final
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.work import BUILD_VARIABLES, WORK_VARIABLE, BuildOrder, Work
+
+_ENDS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that ask a program to end: by a container's end, by Ctrl-C, and by the end of its terminal (signal(7))."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     stop = StopRequest(SignalWitness.start().was_signalled)
     # Nothing promises a signal at the end of a build; where one comes, the first begins the stop, another hastens it.
-    signal.signal(signal.SIGTERM, lambda *_: stop.signal("the worker was stopped"))
+    for number in _ENDS:
+        signal.signal(number, lambda *_: stop.signal("the worker was stopped"))
     call = os.environ.get("CODEBUILD_BUILD_ID", "")
     try:
         if isinstance(order, Work):
