@@ -122,6 +122,31 @@ class TestLogFile:
         assert stored.startswith(b"00000000\n")
         assert len(stored) <= 2000
 
+    @pytest.mark.parametrize("room", [600, 800, 900, 1000, 1100])
+    def test_a_long_log_on_a_full_disk_ends_with_its_newest_lines(self, file, monkeypatch, room):
+        """The files of a long log's end take room too: it may be missing while they are written, or copied."""
+        monkeypatch.setattr(log_file, "MAX_LOG_BYTES", 1000)
+        monkeypatch.setattr(log_file, "_HELD_BYTES", 100)
+        monkeypatch.setattr(log_file, "_COPY_BYTES", 60)
+        real = log_file._write
+
+        def write(opened, data):
+            files = [one for one in (file, *log._ends) if not one.closed]
+            if sum(os.fstat(one.fileno()).st_size for one in files) + len(data) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(opened, data)
+
+        monkeypatch.setattr(log_file, "_write", write)
+        log = LogFile(file)
+        for number in range(110):
+            log.write(b"%08d\n" % number)
+        log.finish()
+        stored = Path(file.name).read_bytes()
+        numbers = [int(line) for line in stored.splitlines() if line.isdigit() and len(line) == 8]
+        assert log.disk_was_full
+        assert numbers == sorted(set(numbers))
+        assert stored.endswith(b"00000109\n")
+
 
 @pytest.mark.slow
 def test_a_disk_of_3_mb_is_named_and_ends_no_command(temporary, monkeypatch):

@@ -61,6 +61,8 @@ class LogFile:
 
     def finish(self) -> None:
         """Put the end behind the beginning, with a note about what is missing between them."""
+        # The files of the end are older than what is held.
+        newest, self._held = self._held, bytearray()
         if self._dropped:
             lost = f"\n[iac-ci] the log has more than {MAX_LOG_BYTES} bytes; {self._dropped} bytes are left out here\n"
             self._append(lost.encode())
@@ -69,6 +71,8 @@ class LogFile:
             while chunk := end.read(_COPY_BYTES):
                 self._append(chunk)
             end.close()
+        self._held += newest
+        del self._held[:-_HELD_BYTES]
         if self._reserve is not None:
             self._reserve.close()
         if self.disk_was_full:
@@ -76,6 +80,9 @@ class LogFile:
             self._squeeze_in(lost.encode())
 
     def _append(self, data: bytes) -> None:
+        if self._held:
+            self._hold(data)
+            return
         try:
             self._written += _write(self._file, data)
         except OSError:
