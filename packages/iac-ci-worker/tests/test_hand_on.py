@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import resource
 import sys
 import tempfile
 import zipfile
@@ -18,7 +19,7 @@ from datetime import timedelta
 import pyrage
 import pytest
 
-from iac_ci_common import keys
+from iac_ci_common import keys, packing
 from iac_ci_common.errors import AlreadyExists, PortFailed
 from iac_ci_common.identity_context import IdentityContext, ScopeContext
 from iac_ci_common.models.manifest import (
@@ -31,11 +32,12 @@ from iac_ci_common.models.manifest import (
 )
 from iac_ci_common.models.result import Claim, Result
 from iac_ci_common.models.rows import ReportTarget
+from iac_ci_common.models.trade import Recipient
 from iac_ci_common.models.work import Work
 from iac_ci_common.order_logs import read_log
 from iac_ci_common.packing import write
 from iac_ci_common.ports import Transition
-from iac_ci_common.sealed_format import read_header
+from iac_ci_common.sealed_format import read_header, seal_file
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryObjects, MemoryRuns, MemorySealer
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
@@ -562,6 +564,58 @@ def test_what_is_left_is_kept_also_if_a_later_command_cannot_be_started(stack):
     failed = stack.run(1, f"printf state > errored.tfstate; {moved}", "terraform state push errored.tfstate")
     assert re.match("command 2 of 2 could not be started: ", failed.reason)
     assert failed.kept is not None
+
+
+@pytest.mark.parametrize("module", [saved_files.shutil, packing.zipfile, pyrage], ids=["copy", "zip", "seal"])
+@pytest.mark.parametrize("filled", ["big", "folder/big", "$TMPDIR/big", "$HOME/.terraform.d/big"])
+def test_on_a_full_disk_what_would_be_lost_takes_the_room_of_the_rest(stack, monkeypatch, tmp_path, module, filled):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    name = {saved_files.shutil: "copyfileobj", packing.zipfile: "ZipFile"}.get(module, "encrypt_io")
+    real = getattr(module, name)
+
+    def refusing(*arguments, **named):
+        if list(tmp_path.rglob("big")):
+            error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise pyrage.EncryptError(f"OSError: {error}") if name == "encrypt_io" else error
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(module, name, refusing)
+    fill = f"mkdir -p $(dirname {filled}); printf x > {filled}"
+    hand_on = "printf saved > a.out; mkfifo pipe.out; echo A=1 > $IAC_CI_OUTPUT"
+    failed = stack.run(1, f"{fill}; {hand_on}; {LOST}", save=("*.out",))
+    left_out = "files: 'pipe.out' is left out: it is not a regular file"
+    assert (
+        failed.reason
+        == f"command 1 of 1 ended with exit code 1; {left_out}; it left files; fetch them with `iac-ci files`"
+    )
+    assert kept_by(stack) == {"env/prod/errored.tfstate": b"state", "crash.log": b"crash"}
+    assert (failed.outputs is None, failed.files is None) == (False, False)
+
+
+def test_a_full_disk_that_stays_full_is_named(stack, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(saved_files.shutil, "copyfileobj", refuse)
+    failed = stack.run(1, LOST)
+    assert failed.reason.endswith("; the files to keep could not be stored: No space left on device")
+
+
+def test_sealing_into_a_full_file_system_says_so(tmp_path):
+    """A limit of a file's size stands for the disk: both make the write fail."""
+    (tmp_path / "plain").write_bytes(b"x" * 200_000)
+    identity = pyrage.x25519.Identity.generate()
+    recipient = Recipient(recipient=str(identity.to_public()), identity="aWQ=", context={})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)) as raised:
+            seal_file(tmp_path / "plain", tmp_path / "sealed", recipient)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert raised.value.errno == errno.EFBIG
 
 
 def test_an_order_chooses_what_is_kept(stack):

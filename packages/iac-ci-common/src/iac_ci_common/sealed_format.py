@@ -5,6 +5,8 @@ The line holds nothing secret. Who has the right to decrypt under the stack's KM
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from iac_ci_common.models.trade import Recipient
 
 _MAX_HEADER_BYTES: Final = 16 * 1024
+_SYSTEM_ERROR: Final = re.compile(r"OSError: \[Errno ([0-9]+)\]")
+"""What pyrage keeps of an error of the file that it writes: its text."""
 
 
 class SealedHeader(StoredShape):
@@ -31,13 +35,19 @@ class SealedHeader(StoredShape):
 
 
 def seal_file(plain: Path, sealed: Path, recipient: Recipient, *, order_name: str | None = None) -> None:
-    """Seal a file for a recipient into the file ``sealed``."""
+    """Seal a file for a recipient into the file ``sealed``; raise ``OSError`` if it cannot be written."""
     import pyrage
 
     header = SealedHeader(identity=recipient.identity, context=recipient.context, order_name=order_name)
     with plain.open("rb") as source, sealed.open("xb") as sink:
         sink.write(header.model_dump_json().encode() + b"\n")
-        pyrage.encrypt_io(source, sink, [pyrage.x25519.Recipient.from_str(recipient.recipient)])
+        try:
+            pyrage.encrypt_io(source, sink, [pyrage.x25519.Recipient.from_str(recipient.recipient)])
+        except pyrage.EncryptError as error:
+            found = _SYSTEM_ERROR.search(str(error))
+            if found is None:
+                raise
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
 
 
 def read_header(sealed: BinaryIO) -> SealedHeader:

@@ -290,7 +290,8 @@ class Worker:
             )
             handing = HandOn(attempt.rights, self._ports.objects, package.manifest.order_name, redactor)
             with self._ports.heartbeat.during(beat, attempt.rights.heartbeat_seconds) if reader else nullcontext():
-                handed_on = handing.everything(manifest, outputs, files, succeeded=not judged.failed, plan=reader)
+                succeeded, spare = not judged.failed, (workspace.temporary, workspace.home)
+                handed_on = handing.everything(manifest, outputs, files, succeeded=succeeded, plan=reader, spare=spare)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         plans = outcome.plans
         if manifest.plan is not None:

@@ -166,9 +166,14 @@ def last_start(work: Work, started: datetime, function_ends: datetime | None) ->
     return started + (min(ends) - started) / 2
 
 
+def is_full_disk(error: Exception) -> bool:
+    """Return whether an error says that a disk, or the part of it that a user may use, is full."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
 def worker_failure(error: Exception) -> str:
     """Return the reason of an order whose worker met an error that the engine does not name."""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if is_full_disk(error):
         return f"the worker's disk is full; {_MORE_DISK}"
     return f"the worker failed: {(error.strerror if isinstance(error, OSError) else None) or type(error).__name__}"
 

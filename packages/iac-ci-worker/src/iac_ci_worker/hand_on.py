@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,8 @@ from iac_ci_common.globs import escape
 from iac_ci_common.limits import MAX_SAVED_BYTES
 from iac_ci_common.models.manifest import KEPT_BY_DEFAULT
 from iac_ci_common.packing import pack
+from iac_ci_worker.decide import is_full_disk
+from iac_ci_worker.leftovers import remove_folder
 from iac_ci_worker.sealed_objects import private_folder, seal
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ class HandOn:
         self._problems: list[str] = []
         self._recipient: Recipient | None = None
         self._read: ReadPlan | None = None
+        self._room: Callable[[], None] | None = None
+        """Makes room on a full disk, once."""
 
     def everything(
         self,
@@ -61,11 +66,15 @@ class HandOn:
         *,
         succeeded: bool,
         plan: SavedPlanReader | None = None,
+        spare: Sequence[Path] = (),
     ) -> HandedOn:
         """Store outputs and files; call this when no process of the commands is left.
 
-        ``plan`` reads the plan that an order saved, if it succeeded, from the copies that are then sealed.
+        ``plan`` reads the plan that an order saved, if it succeeded, from the copies that are then sealed. On a full
+        disk the folders ``spare``, and all files that are not handed on, are removed; a plan is read with some of them.
         """
+        if plan is None:
+            self._room = partial(_make_room, files, manifest, spare)
         outputs_stored = self._guarded("the outputs", lambda: self._outputs(outputs.read()))
         patterns = manifest.save or ()
         made = manifest.plan.json_file if manifest.plan is not None else None
@@ -75,16 +84,20 @@ class HandOn:
             self._problems.append("no file matches save")
         kept = None
         if not succeeded:
-            patterns = KEPT_BY_DEFAULT if manifest.keep_on_failure is None else manifest.keep_on_failure
-            kept = self._guarded("the files to keep", lambda: self._files(files, patterns, "kept"))
+            kept = self._guarded("the files to keep", lambda: self._files(files, _kept(manifest), "kept"))
             if kept is not None:
                 self._problems.append("it left files; fetch them with `iac-ci files`")
         return HandedOn(outputs_stored, saved, kept, read, tuple(map(self._redactor.text, self._problems)))
 
     def _guarded(self, subject: str, store: Callable[[], Sealed | None]) -> Sealed | None:
+        problems = list(self._problems)
         try:
             return store()
         except Exception as error:  # noqa: BLE001 - whatever fails here, the commands have ended as they did
+            if self._room is not None and is_full_disk(error):
+                self._room()
+                self._room, self._problems = None, problems
+                return self._guarded(subject, store)
             self._problems.append(f"{subject} could not be stored: {_problem(error)}")
             return None
 
@@ -153,6 +166,17 @@ class HandOn:
         lengths: dict[str, Any] = {length: sealed.size}
         self._rights.use(pick, lambda url: self._objects.store(url, path), **lengths)
         return sealed
+
+
+def _kept(manifest: Manifest) -> Sequence[str]:
+    """Return the patterns of the files that are kept if the order fails."""
+    return KEPT_BY_DEFAULT if manifest.keep_on_failure is None else manifest.keep_on_failure
+
+
+def _make_room(files: FileCollector, manifest: Manifest, spare: Sequence[Path]) -> None:
+    for folder in spare:
+        remove_folder(folder)
+    files.remove_others([manifest.save or (), _kept(manifest)])
 
 
 def _problem(error: Exception) -> str:

@@ -59,7 +59,9 @@ class FileCollector:
         names: list[str] = []
         problems: list[str] = []
         free = MAX_SAVED_BYTES
-        for name, parent in self._matching(patterns, problems):
+        for name, parent in self._names(problems):
+            if not matches(patterns, name):
+                continue
             if len(names) == MAX_SAVED_FILES:
                 problems.append(f"more than {MAX_SAVED_FILES} files match; the rest is left out")
                 break
@@ -73,8 +75,18 @@ class FileCollector:
             problems = [*problems[:_MAX_NAMES], f"{len(problems) - _MAX_NAMES} more are left out"]
         return Collected(tuple(names), tuple(problems))
 
-    def _matching(self, patterns: Sequence[str], problems: list[str]) -> Iterator[tuple[str, int]]:
-        """Yield each matching name with the descriptor of its folder, which is open until the next one."""
+    def remove_others(self, wanted: Sequence[Sequence[str]]) -> None:
+        """Remove the files that match none of the lists of patterns; what cannot be removed stays.
+
+        Call this when no process of the commands is left, and nothing reads their files any more.
+        """
+        for name, parent in self._names([]):
+            if not any(matches(patterns, name) for patterns in wanted):
+                with contextlib.suppress(OSError):
+                    os.unlink(name.rpartition("/")[2], dir_fd=parent)
+
+    def _names(self, problems: list[str]) -> Iterator[tuple[str, int]]:
+        """Yield the name of each file and link with the descriptor of its folder, which is open until the next one."""
         visited = 0
         too_deep = False
 
@@ -95,8 +107,7 @@ class FileCollector:
                     problems.append(f"more than {MAX_NAMES_IN_PATH - 1} folders inside one another are not examined")
                 too_deep = True
             for name in sorted([*files, *links]):
-                if matches(patterns, below + name):
-                    yield below + name, descriptor
+                yield below + name, descriptor
 
     def _copy(self, name: str, parent: int, path: Path, free: int) -> tuple[int, str | None]:
         """Copy one file; return its size, and why it is left out if it is."""
