@@ -234,3 +234,35 @@ def test_folders_too_deep_to_walk_are_refused(tree, tmp_path):
         zipped.writestr("d/" * 250 + "file", b"")
     with pytest.raises(PackageUnsafe, match="is in more than 249 folders inside one another"):
         unpack(tmp_path / "c.zip", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_folder_may_be_in_an_archive_twice_and_nothing_else(tmp_path):
+    """Archivers that join several folders, as Gradle's task Zip does, list a folder for each of them."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("modules/", "modules/a.tf", "modules/", "./modules/", "modules/b.tf"):
+            archive.writestr(name, "")
+    modules = unpacked(tmp_path, tmp_path / "a.zip") / "modules"
+    assert sorted(path.name for path in modules.iterdir()) == ["a.tf", "b.tf"]
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "./a"), ("a/", "a"), ("a", "a/")])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_entries_of_one_name_are_refused(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    with pytest.raises(PackageUnsafe, match="twice"):
+        unpacked(tmp_path, tmp_path / "a.zip")
+
+
+def test_an_entry_with_a_password_is_named(tmp_path):
+    """Python writes no such archive; the flag of the entry, here in the archive's list, is what counts."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("main.tf", "x")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(PackageUnsafe, match=r"^'main\.tf' is encrypted; pack it without a password$"):
+        unpacked(tmp_path, path)

@@ -35,6 +35,9 @@ _WINDOWS: Final = frozenset({0, 10, 11, 14})
 _MSDOS_FOLDER: Final = 0x10
 """The attribute of folders on MS-DOS and Windows (APPNOTE.TXT 4.4.15)."""
 
+_ENCRYPTED: Final = 0x1
+"""The flag of an entry that needs a password (APPNOTE.TXT 4.4.4)."""
+
 _LINK_CHARS: Final = 4096
 """Longest target of a link that the kernel accepts, in characters (path_resolution(7), PATH_MAX)."""
 
@@ -80,8 +83,8 @@ def unpack(archive: Path, folder: Path, *, use_ignore_file: bool = False) -> Non
     Backslashes of archives made on Windows separate folders, as they do there. With ``use_ignore_file``, what the
     archive's ``.iac-ci-ignore`` leaves out is neither checked nor unpacked. Raises ``PackageUnsafe`` for a file that
     is not a zip, for absolute paths and ``..``, links to the outside, entries
-    of other types, duplicate names, and beyond the limits. Sizes are counted while unpacking, not read from the
-    archive's headers.
+    of other types or with a password, names of files that are there twice, and beyond the limits. Sizes are counted
+    while unpacking, not read from the archive's headers.
     """
     root = folder.resolve(strict=True)
     try:
@@ -195,17 +198,20 @@ def _check_name(name: str) -> tuple[str, ...]:
 def _check_names(entries: list[zipfile.ZipInfo]) -> None:
     if len(entries) > MAX_ENTRIES:
         raise PackageUnsafe(f"the archive has more than {MAX_ENTRIES} entries")
-    seen: set[str] = set()
+    seen: dict[str, bool] = {}
     links = {entry.filename.rstrip("/") for entry in entries if _is_link(entry)}
     for entry in entries:
         name = entry.filename
         parts = _check_name(name)
+        if entry.flag_bits & _ENCRYPTED:
+            raise PackageUnsafe(f"{name!r:.80} is encrypted; pack it without a password")
         if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise PackageUnsafe(f"{name!r:.80} is compressed with another method than deflate")
         plain = "/".join(parts)
-        if plain in seen:
+        # Archivers that join several folders list a folder once for each.
+        if plain in seen and not (seen[plain] and _is_folder(entry)):
             raise PackageUnsafe(f"{name!r:.80} is in the archive twice")
-        seen.add(plain)
+        seen[plain] = _is_folder(entry)
         if any("/".join(parts[:depth]) in links for depth in range(1, len(parts))):
             raise PackageUnsafe(f"{name!r:.80} is below a symbolic link")
 
