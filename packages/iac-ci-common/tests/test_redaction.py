@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import threading
+import unicodedata
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -240,6 +241,26 @@ def test_an_escape_that_a_line_break_cuts_is_turned_back():
 
 def test_shells_of_windows_are_read():
     assert Redactor(['Pa55$w`or"d-77xyz']).text('"Pa55`$w``or`"d-77xyz"') == '"***"'
+
+
+@pytest.mark.parametrize("secret", ["Zürich-Größe-99", "zażółć-gęślą-1", "crème brûlée"])
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("printed", ["NFC", "NFD"])
+@pytest.mark.parametrize("encode", [str, json.dumps, quote])
+def test_a_secret_is_masked_whether_its_accents_are_composed_or_not(secret, stored, printed, encode):
+    """Terraform composes them; a password that was typed on macOS may have them apart."""
+    redactor = Redactor([unicodedata.normalize(stored, secret)])
+    line = b'password = "' + encode(unicodedata.normalize(printed, secret)).encode() + b'"\n'
+    shown = redactor.feed(line) + redactor.finish()
+    assert shown.replace(b'"', b"") == b"password = ***\n"
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_a_secret_that_perl_prints_in_latin_1_is_masked(stored):
+    secret = unicodedata.normalize(stored, "Zürich-Größe-99")
+    redactor = Redactor([json.dumps({"password": secret})])
+    shown = redactor.feed(b"password = " + "Zürich-Größe-99".encode("latin-1")) + redactor.finish()
+    assert shown == b"password = ***"
 
 
 def test_json_stays_json():

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -105,6 +107,7 @@ def secret_values(texts: Iterable[str], *, also: Iterable[str] = (), never: Iter
     for text in also:
         if len(text) >= MIN_MASKED_CHARS:
             collection.put(text, None)
+    collection.add_other_forms()
     return list(collection.values.values())
 
 
@@ -141,6 +144,13 @@ class _Collection:
             if pair := _USER_AND_PASSWORD.fullmatch(decoded):
                 self.add(pair[1], None, depth + 1)
 
+    def add_other_forms(self) -> None:
+        """Take each value also in the bytes that programs make of other characters than those of ASCII."""
+        for value in list(self.values.values()):
+            for form in _other_forms(value.text) if value.searched else ():
+                if form not in self._never:
+                    self.put(form, None)
+
     def put(self, text: str, parent: Value | None) -> Value:
         value = self.values.setdefault(text, Value(text))
         if parent is not None and parent is not value and all(one is not parent for one in value.inside):
@@ -155,6 +165,19 @@ def _can_be_printed(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _other_forms(text: str) -> Iterator[str]:
+    """Yield a text with its accents composed and decomposed (Unicode, UAX #15), and in Latin-1.
+
+    Terraform composes every text. Perl prints characters of Latin-1 as such, unless the script sets an encoding.
+    """
+    if not text.isascii():
+        composed = unicodedata.normalize("NFC", text)
+        yield composed
+        yield unicodedata.normalize("NFD", text)
+        with contextlib.suppress(UnicodeEncodeError):
+            yield composed.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _parts(text: str) -> Iterator[str]:
