@@ -209,6 +209,12 @@ def test_a_line_that_is_no_plan_is_not_kept_however_long():
 PRINTED = json.dumps(json.loads(DOCUMENT) | {"planned_values": {}}, indent=2)
 
 
+@pytest.mark.parametrize("indent", [1, 2, 8, "\t"])
+def test_a_printed_document_is_read_however_it_is_indented(indent):
+    printed = json.dumps(json.loads(DOCUMENT) | {"planned_values": {}}, indent=indent)
+    assert count(printed) == count(DOCUMENT) is not None
+
+
 def test_a_printed_document_that_breaks_off_says_only_that_a_plan_ran():
     reader = PlanReader()
     reader.feed(PRINTED.rpartition("\n")[0].encode() + b"\nKilled\nPlan: 1 to add, 0 to change, 0 to destroy.\n")

@@ -92,7 +92,7 @@ class Unit:
     def _read(self, text: bytes) -> None:
         if len(text) > _LONGEST_SENTENCE:
             return
-        if text.startswith(b" "):
+        if text.startswith((b" ", b"\t")):
             self._comment(text)
             return
         for pattern, act in _SENTENCES if b"omplete" in text else _SENTENCES[1:]:
