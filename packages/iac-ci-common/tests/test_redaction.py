@@ -17,6 +17,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.redaction import Redactor, stream
+from iac_ci_common.redaction.dump_rows import dumps
+from iac_ci_common.redaction.filter import DUMP, Filter
 from iac_ci_common.redaction.secret_values import PLAIN_KEYS, is_plain_key, is_usual, secret_values
 
 SECRET = "p@ss/w0rd+with \"quotes\" & 'more'=="
@@ -217,7 +219,7 @@ DUMPS = [
         "od -v -A n -t x1 -w7",
     ),
     *("od -v -t d1", "od -v -t d2", "od -v -t u2", "od -v -t d4", "od -v -t d8"),
-    *("od -v -t o4", "od -v -A d -t x1z"),
+    *("od -v -t o4", "od -v -A d -t x1z", "od -v -A n", "od -v -A n -t x2", "od -v -A n -t x4", "od -v -t cz"),
 ]
 
 
@@ -233,6 +235,60 @@ def test_every_column_of_a_dump_is_masked(command, secret):
     addresses = sum(len(row.split()[0]) if row[:1] != b" " else 0 for row in rows)
     text = b"".join(printed.split())
     assert len(left(secret, printed)) <= addresses + (len(text) - addresses) // 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("1700000000 200 GET /path", "c95889c add a feature", "2026 11 30 some text", "1234 567 main.go"),
+        *("  10  20  300 main.tf", "0001 of 0100 done", "face the facts"),
+    ],
+)
+def test_a_line_that_begins_with_numbers_is_no_dump(line):
+    """Each place at which the filter sees a dump is read in sixteen ways."""
+    assert [hit for hit in Filter([b"hunterWinter"]).hits(f"{line}\n".encode() * 3) if DUMP in hit.decoders] == []
+
+
+TABLE = "12345 23456  12.3 /usr/bin/python\n45678 89012  45.6 /usr/bin/terraform\n7654 3210 9876\n"
+
+
+def test_the_rows_of_a_table_are_no_dump():
+    assert list(dumps(TABLE.encode())) == []
+
+
+ALL_ROWS, SECOND_ROW, DISTANT_ROWS = slice(None), slice(1, 2), slice(None, None, 3)
+ROWS = [
+    # Nothing tells rows of numbers alone, out of their order, from those of a table.
+    *((command, ALL_ROWS) for command in ("od -v", "od -v -A d -t x1")),
+    *(
+        (command, rows)
+        for command in ("xxd", "od -v -t x1z", "od -v -c")
+        for rows in (ALL_ROWS, SECOND_ROW, DISTANT_ROWS)
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "chosen"), ROWS)
+def test_rows_of_a_dump_are_read_beside_a_table_and_in_part(command, chosen):
+    if shutil.which(command.split()[0]) is None:
+        pytest.skip(f"no {command.split()[0]} here")
+    secret = "hunterWinter7x9q"
+    printed = subprocess.run(command.split(), input=secret.encode() * 30, capture_output=True, check=True).stdout
+    rows = b"".join(printed.splitlines(keepends=True)[:-1][chosen])
+    masked = Redactor([secret]).text(f"{TABLE}{rows.decode()}{TABLE}")
+    assert masked.startswith(TABLE)
+    assert masked.endswith(TABLE)
+    assert masked.count("***") >= len(rows.splitlines())
+    assert "hunter" not in masked
+    assert "6875 6e74" not in masked
+
+
+@pytest.mark.parametrize("command", ["od", "od -A d -t x1", "od -j 4 -A d", "od -A x -t x2"])
+def test_a_dump_of_one_row_is_read_beside_lines_that_begin_with_numbers(command):
+    secret = "hunterWinter"
+    printed = subprocess.run(command.split(), input=b"pw= " + secret.encode(), capture_output=True, check=True).stdout
+    masked = Redactor([secret]).text(f"2026 Nov\n{printed.decode()}7654 3210 9876\n")
+    assert "***" in masked
 
 
 def test_an_escape_that_a_line_break_cuts_is_turned_back():

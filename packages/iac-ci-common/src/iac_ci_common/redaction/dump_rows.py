@@ -7,6 +7,7 @@ a dump is read in each way that its rows allow.
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -14,15 +15,26 @@ if TYPE_CHECKING:
 
     from iac_ci_common.redaction.decoding import Span
 
+_ROW_END: Final = rb"(?:[ \t]{2}|[ \t]?\r?$)"
+"""What stands behind a row's last group: two blanks and the column of text, or nothing."""
+
 ROW_SHAPES: Final = (
-    rb"^[ \t]*(?:0x)?[0-9a-f]{4,16}[:-]?[ \t]+(?:-[ ])?-?[0-9a-f]{1,32}(?:[ \t\r\n]|$)",
-    rb"^[0-9a-f]{7}[ ]{1,20}(?:[!-~]|\\.|[0-7]{3}|[a-z]{2,3})[ ]{1,3}",
-    rb"^[ ]{1,5}[0-9a-f]{2,8}(?:[ ]{1,5}[0-9a-f]{1,8}){2}[ \r\n]",
+    rb"^[ \t]*(?:0x)?[0-9a-f]{4,16}[:-]?[ \t]+(?:-[ ])?-?[0-9a-f]{1,32}(?:[ \t-]{1,24}[0-9a-f]{1,32})*" + _ROW_END,
+    rb"^[0-9a-f]{7}(?:[ ]{1,63}(?:[!-~]|\\.|[0-7]{3}|[a-z][a-z0-9]{1,2}|\*\*|[\x80-\xff]{2,4}))+(?:[ ]{2}>|[ ]*\r?$)",
+    rb"^[ ]{1,5}[0-9a-f]{2,8}(?:[ ]{1,5}[0-9a-f]{1,8}){2,64}" + _ROW_END,
     rb"^(?:[ ]{1,3}(?:[ ]{2}[!-~]|[ ]\\.|[0-7]{3})){4,}[ \r\n]",
 )
 """What a row begins with: patterns, to be matched ignoring case, ``^`` being the beginning of any line."""
 
+_BLANKS: Final = frozenset({b" ", b"\t"})
+_ADDRESS_ENDS: Final = frozenset({b":", b"-"})
+_LONGEST_ROW: Final = 256
+"""Most bytes of a row."""
+
 _ADDRESS: Final = re.compile(rb"[ \t]*(?:0[xX])?[0-9a-fA-F]{4,16}(?::|[ ]-)?(?=[ \t])")
+_ADDRESS_OR_END: Final = re.compile(_ADDRESS.pattern.replace(rb"(?=[ \t])", rb"(?=[ \t\r]|$)"))
+"""The same, and the address behind the last row, which stands alone."""
+
 _GROUPS: Final = re.compile(rb"[ \t]*(?:[0-9a-fA-F]{2,32}(?:[ \t\r]+|$))+")
 _NUMBERS: Final = re.compile(rb"[ \t]*(?:-?[0-9a-fA-F]{1,20}(?:[ \t]+|$))+")
 _GROUP: Final = re.compile(rb"-?[0-9a-fA-F]+")
@@ -33,7 +45,7 @@ _NAMES: Final = tuple(
 """What ``od -a`` prints for the characters 0 to 32."""
 
 _NAME: Final = rb"[ ]{0,1}(?:" + b"|".join((*_NAMES, b"del")) + rb")"
-_CHARACTERS: Final = re.compile(rb"(?:[ ](?:[ ]{2}[!-~ ]|[ ]\\.|[0-7]{3}|" + _NAME + rb"))+[ ]*$")
+_CHARACTERS: Final = re.compile(rb"(?:[ ](?:[ ]{2}[!-~ ]|[ ]\\.|[0-7]{3}|" + _NAME + rb"))+(?:[ ]*$|[ ]{2,}>)")
 _CHARACTER: Final = re.compile(rb"[ ](?:[ ]{2}([!-~ ])|[ ]\\(.)|([0-7]{3})|(" + _NAME + rb"))")
 _NAMED: Final = {
     ord("0"): 0, ord("a"): 7, ord("b"): 8, ord("t"): 9, ord("n"): 10, ord("v"): 11, ord("f"): 12, ord("r"): 13,
@@ -86,17 +98,13 @@ Reader = "Callable[[bytes, int], list[tuple[int, Span]] | None]"
 
 def dumps(data: bytes) -> Iterator[_Dump]:
     """Read a text's rows in each way in which any of them can be read."""
-    lines: list[tuple[int, bytes]] = []
-    position = 0
-    for line in data.split(b"\n"):
-        lines.append((position, line))
-        position += len(line) + 1
-    for reader in _READERS:
+    lines = _without_tables(data)
+    ways = (True, False) if any(_may_have_no_address(line) for _, line in lines) else (True,)
+    for reader, skips_address in product(_READERS, ways):
         dump = _Dump()
         for position, line in lines:
-            address = _ADDRESS.match(line)
-            # Without an address a row is indented, and what looks like an address may be its first group. Where `od`
-            # prints a row in several formats, the further ones are indented as wide as its address.
+            address = _ADDRESS.match(line) if skips_address or not _may_have_no_address(line) else None
+            # Where `od` prints a row in several formats, the further ones are indented as wide as its address.
             for start in (address.end() if address else 0, 0, 7 if line.startswith(b" " * 7) else 0):
                 row = reader(line, start)
                 if row:
@@ -105,6 +113,51 @@ def dumps(data: bytes) -> Iterator[_Dump]:
                     break
         if dump.data:
             yield dump
+
+
+def _may_have_no_address(line: bytes) -> bool:
+    """Return whether what looks like an address may be a row's first group: without an address a row is indented."""
+    match = _ADDRESS.match(line) if line[:1] in _BLANKS else None
+    return match is not None and match.group()[-1:] not in _ADDRESS_ENDS
+
+
+def _without_tables(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the lines, each with its position, that can be rows of a dump.
+
+    A row that no sign of a dump marks, that is not the first one, and that stands beside others, has an address near
+    one of theirs: lines of other numbers are of a table. Indented rows may have no address.
+    """
+    lines: list[tuple[int, bytes]] = []
+    position = 0
+    for line in data.split(b"\n"):
+        lines.append((position, line))
+        position += len(line) + 1
+    found = [_ADDRESS_OR_END.match(line) for _, line in lines]
+    addresses = [match.group().strip() if match is not None else b"" for match in found]
+    beside = zip([b"", *addresses], addresses, [*addresses[1:], b""], strict=False)
+    return [
+        one
+        for one, (before, address, after) in zip(lines, beside, strict=True)
+        if not address.strip(b"0x")
+        or one[1][:1] in _BLANKS
+        or address[-1:] in _ADDRESS_ENDS
+        or not (before or after)
+        or b"|" in one[1]
+        or b">" in one[1]
+        or _is_near(before, address)
+        or _is_near(address, after)
+    ]
+
+
+def _is_near(first: bytes, second: bytes) -> bool:
+    """Return whether two addresses can be those of a row and the next one."""
+    for base in (16, 10, 8):
+        try:
+            if 0 < int(second, base) - int(first, base) <= _LONGEST_ROW:
+                return True
+        except ValueError:  # one is missing, or has other digits
+            continue
+    return False
 
 
 def _text_column(line: bytes, position: int, digits_end: int, count: int) -> Span | None:
