@@ -16,11 +16,12 @@ import pytest
 from iac_ci_common import limits
 from iac_ci_common.errors import PortFailed, SealingFailed
 from iac_ci_common.states import OrderState
-from iac_ci_common.testing.samples import START
+from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_worker import log_file
 from iac_ci_worker.decide import Ending, Outcome, last_start, log_tail, verdict
 from iac_ci_worker.log_file import LogFile
 from iac_ci_worker.memory import memory_kills
+from iac_ci_worker.stop_request import StopRequest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_worker import World, without_ends
@@ -250,6 +251,25 @@ def test_a_fault_that_a_repetition_cannot_change_is_not_repeated():
     tries = failing(world, PortFailed("exec.zip: HTTP 400"), 1000)
     assert world.run().status is OrderState.FAILED
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize("asked", ["by a person", "by a signal"])
+def test_an_order_that_is_to_stop_while_it_is_opened_again_runs_nothing(asked):
+    world, stop = World(["true"], timeout=28_800), StopRequest()
+    failing(world, PASSING["S3 answers 503"], 1000)
+    work = world.work()
+    fetch = world.exchange.fetch
+
+    def fetch_and_ask(url, path):
+        if world.clock.now() > START + timedelta(seconds=20):
+            stop.ask("wrong branch") if asked == "by a signal" else world.runs.request_stop(RUN_ID, "wrong branch")
+        return fetch(url, path)
+
+    world.exchange.fetch = fetch_and_ask
+    world.worker.run(work, stop=stop)
+    assert world.result.status is OrderState.CANCELLED
+    assert world.result.reason.endswith("wrong branch; nothing was run")
+    assert world.clock.now() - START <= timedelta(seconds=90)
 
 
 def test_nothing_is_repeated_after_the_first_command(temporary):

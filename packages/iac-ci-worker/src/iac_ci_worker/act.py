@@ -183,8 +183,11 @@ class Worker:
             redactor = Redactor([])
             try:
                 package = self._package(attempt, workspace, started, unfetched)
-                redactor = redactor_of(package.manifest, package.secret_variables, package.taken)
-                ran = self._run(attempt, workspace, package, redactor)
+                if package is None:
+                    ran = _stopped_before(attempt.stop)
+                else:
+                    redactor = redactor_of(package.manifest, package.secret_variables, package.taken)
+                    ran = self._run(attempt, workspace, package, redactor)
             except PlanStale as error:
                 ran = _Ran(Verdict(OrderState.FAILED, error.message, failed=True))
             except IacCiError as error:
@@ -197,11 +200,11 @@ class Worker:
 
     def _package(
         self, attempt: _Attempt, workspace: Workspace, started: datetime, unfetched: IacCiError | None
-    ) -> Package:
+    ) -> Package | None:
         """Open the order's package; try again after a failure that may pass, as long as the order has time.
 
-        Nothing of the order has run yet, so that a repetition changes nothing outside the worker. Raises ``unfetched``,
-        which a repetition does not change.
+        Nothing of the order has run yet, so that a repetition changes nothing outside the worker. Returns None if the
+        order is to stop meanwhile. Raises ``unfetched``, which a repetition does not change.
         """
         if unfetched is not None:
             raise unfetched
@@ -213,8 +216,11 @@ class Worker:
             except IacCiError as error:
                 pause = min(LONGEST_PAUSE_SECONDS, 2.0**number) * random.uniform(0.5, 1)  # noqa: S311 - jitter
                 over = ports.clock.now() + timedelta(seconds=pause) >= last_start(work, started, attempt.function_ends)
-                if not error.retry_is_safe or over or attempt.stop.reason is not None:
+                if not error.retry_is_safe or over:
                     raise
+                self._beat(work, attempt.rights, attempt.stop, None)
+                if attempt.stop.reason is not None:
+                    return None
                 attempt.logger.warning("the order could not be opened; trying again", error=error.message)
                 workspace.empty()
                 ports.wait(pause)
@@ -261,7 +267,7 @@ class Worker:
         if attempt.rights.stop is not None:
             stop.ask(attempt.rights.stop)
         if stop.reason is not None:
-            return _Ran(Verdict(OrderState.CANCELLED, f"{stop.reason}; nothing was run", failed=True))
+            return _stopped_before(stop)
         owner = workspace.user if workspace.user is not None else os.geteuid()
         delivery = delivered_credentials(
             package, workspace, attempt.rights, self._ports.clock, attempt.logger, redactor
@@ -479,6 +485,11 @@ class Worker:
             logger.warning("log upload failed", run_id=work.run_id, error=redactor.text(error.message))
             return False
         return True
+
+
+def _stopped_before(stop: StopRequest) -> _Ran:
+    """Return the outcome of an order that was to stop before its first command."""
+    return _Ran(Verdict(OrderState.CANCELLED, f"{stop.reason}; nothing was run", failed=True))
 
 
 def _with_stale_plan(judged: Verdict, log: Path, planner: str | None) -> Verdict:
