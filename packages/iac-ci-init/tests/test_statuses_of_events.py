@@ -353,10 +353,48 @@ def test_a_closed_pull_request_waits_for_no_approval_and_leaves_the_status_to_th
     assert "is closed, so no approval is wanted" in hosted.host.comments[8][-1].body
     hosted.change(is_open=False)
     hosted.pull_request("closed", number=7)
-    assert hosted.statuses["iac-ci"] == status
+    assert (hosted.statuses["iac-ci"] == status) is approved
     hosted.change(is_open=True)
+    hosted.clock.advance(60)
     hosted.pull_request("reopened", number=7)
     assert approved or f"/iac-ci approve {HEAD}" in hosted.standing("approval")
+    assert hosted.statuses["iac-ci"].state is state[0]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+@pytest.mark.parametrize(
+    ("fields", "waits"),
+    [({"author": STRANGER}, {"iac-ci", "iac-ci/apply"}), ({"is_draft": True}, {"iac-ci/plan", "iac-ci/apply"})],
+)
+def test_a_closed_pull_request_leaves_no_status_that_waits_for_it_alone(hosted, fields, waits, merged):
+    hosted.configure(BEFORE_MERGE.replace(b"{pull_request: {", b"{pull_request: {drafts: false, "))
+    hosted.change(**fields)
+    hosted.pull_request()
+    assert {name for name, one in hosted.statuses.items() if one.state is OPEN} == waits
+    hosted.change(is_open=False, is_merged=merged)
+    hosted.pull_request("closed")
+    ended = {name: one.description for name, one in hosted.statuses.items() if one.state is CommitState.ERROR}
+    # What a merged one has not applied may be applied yet.
+    assert ended.keys() == (waits & {"iac-ci"} if merged else waits)
+    assert {ended[name] for name in waits & {"iac-ci"}} <= {
+        f"the pull request was {'merged' if merged else 'closed'} without an approval"
+    }
+    hosted.change(is_open=True, is_merged=False)
+    hosted.clock.advance(60)
+    hosted.pull_request("reopened")
+    assert {name for name, one in hosted.statuses.items() if one.state is OPEN} == waits
+
+
+def test_a_run_that_is_open_when_its_pull_request_is_closed_ends_its_status_itself(hosted):
+    hosted.pull_request()
+    rows = build_rows(hosted.jobs[0], max_parallel=1)
+    reports = MemoryReports()
+    reports.commit_jobs = hosted.commit_jobs
+    publish(reports, rows.run, rows.orders, with_status=True)
+    hosted.change(is_open=False)
+    hosted.pull_request("closed")
+    assert reports.statuses[-1].state is OPEN
+    assert "iac-ci/plan" not in hosted.statuses
 
 
 def ended_badly(hosted):

@@ -295,10 +295,13 @@ def decide_closed(facts: Facts) -> list[Decision]:
     names = [run.job for run in facts.ledger.runs if run.sha == pull.head_sha]
     if configuration is not None and not isinstance(configuration, ConfigurationProblems):
         names += configuration.jobs
-    statuses = [job_status(pull.head_sha, name, CommitState.SUCCESS, "") for name in dict.fromkeys(names)]
+    # What a merged one has not applied may be applied yet.
+    state = CommitState.PENDING if pull.is_merged else CommitState.ERROR
+    statuses = [job_status(pull.head_sha, name, state, "the pull request was closed") for name in dict.fromkeys(names)]
     is_wanted = Subject.APPROVAL.value in facts.ledger.notices
     if is_wanted or facts.ledger.approved_sha is not None:
-        statuses.append(approval_status(pull.head_sha, CommitState.SUCCESS, ""))
+        text = f"the pull request was {'merged' if pull.is_merged else 'closed'} without an approval"
+        statuses.append(approval_status(pull.head_sha, CommitState.ERROR, text))
     withdrawn = [Settle(Paragraph("The pull request is closed, so no approval is wanted."), Subject.APPROVAL)]
     return [Refresh(tuple(statuses)), *(withdrawn if is_wanted else []), *decide_after_merge(facts)]
 

@@ -152,7 +152,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Set statuses of a commit without the event's pull request, which is closed; their states are not used."""
+    """Set statuses of a commit without the event's pull request, which is closed.
+
+    Their own states count for those that wait for it alone; a pending one leaves such a status as it is.
+    """
 
     statuses: tuple[CommitStatus, ...]
 

@@ -9,11 +9,13 @@ from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed
 from iac_ci_common.models.commit_job import CommitJob
 from iac_ci_vcs.address import parse_address
+from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.folded_status import (
     entered,
     folded,
     folded_of_all,
     other_targets,
+    waits_for_pull_requests,
     with_plans,
     with_stale,
 )
@@ -111,17 +113,24 @@ def refresh_job_status(
 ) -> None:
     """Set a job's status without a pull request that was closed, if other open ones have the same head commit.
 
-    A pull request that is closed alone keeps its status. Of ``own``, the commit and the context are used. Raises like
-    ``set_job_status``.
+    If none has it, a status that waits for a pull request alone becomes ``own``, unless that is pending; every other
+    one stays. Else, of ``own``, the commit and the context are used. Raises like ``set_job_status``.
     """
     key = _key(repository, own)
     known = jobs.read(key)
     if known is None or str(closed) not in known.pulls:
         return
     gone = {number for number in known.pulls if number == str(closed) or not is_open(int(number))}
-    if gone == known.pulls.keys():
-        return
-    _written(jobs, key, now, lambda newest: _without(newest, gone), lambda written: mark(folded_of_all(written, own)))
+    if gone != known.pulls.keys():
+        _written(
+            jobs, key, now, lambda newest: _without(newest, gone), lambda written: mark(folded_of_all(written, own))
+        )
+    elif own.state is not CommitState.PENDING and waits_for_pull_requests(known):
+        # If one is opened again meanwhile, its event has changed the states.
+        _written(
+            jobs, key, now, lambda newest: newest,
+            lambda written: mark(own if written == known else folded_of_all(written, own)),
+        )  # fmt: skip
 
 
 def read_jobs(jobs: CommitJobs, repository: str, commit: str, names: Sequence[str]) -> dict[str, CommitJob | None]:

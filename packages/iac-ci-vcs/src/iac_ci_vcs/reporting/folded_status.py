@@ -146,6 +146,16 @@ def is_green(job: CommitJob) -> bool:
     return all(worst(map(_commit_state, pull.orders.values())) is CommitState.SUCCESS for pull in job.pulls.values())
 
 
+def waits_for_pull_requests(job: CommitJob) -> bool:
+    """Return whether the status of a job on a commit is pending, and no run that is open can end it."""
+    entries = [(name, entry) for pull in job.pulls.values() for name, entry in pull.orders.items()]
+    if worst(_commit_state(entry) for _, entry in entries) is not CommitState.PENDING:
+        return False
+    without_run = {OWN_CONTEXT, *WAITS}
+    waiting = [(name, entry) for name, entry in entries if _commit_state(entry) is CommitState.PENDING]
+    return all(entry == NOT_RUN or name in without_run for name, entry in waiting)
+
+
 def forgiven(pull: JobOnPull) -> list[str]:
     """Return the orders that did not succeed and let the status be success all the same, sorted."""
     return sorted(name for name, entry in pull.orders.items() if _word(entry) in _UNSUCCESSFUL)
