@@ -239,6 +239,13 @@ def test_statuses_are_set_and_the_later_counts(host, opened, project):
     assert links == {"iac-ci/plan": "https://example.com/run", "iac-ci/apply": page}
 
 
+def test_a_description_with_an_emoji_keeps_no_status_from_being_set(host, opened, project):
+    sha, text = project.repository.head("change"), "3 commits behind größe-🚀"
+    opened().set_status(CommitStatus(sha, "iac-ci/plan", CommitState.SUCCESS, text))
+    (status,) = project.statuses(sha)
+    assert status.description == (text.replace("🚀", "\ufffd") if host.shape.kind == "github" else text)
+
+
 def test_a_status_that_cannot_be_set_is_told(opened):
     with pytest.raises(PortFailed) as refused:
         opened().set_status(CommitStatus("a" * 40, "iac-ci", CommitState.SUCCESS, ""))

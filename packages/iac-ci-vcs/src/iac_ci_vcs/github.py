@@ -5,6 +5,7 @@ PyGithub is not used: it does not send conditional requests, and its waits for r
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -53,6 +54,10 @@ _MINIMIZE: Final = (
     "mutation($id: ID!) { minimizeComment(input: {subjectId: $id, classifier: OUTDATED})"
     " { minimizedComment { isMinimized } } }"
 )
+_NOT_IN_STATUSES: Final = re.compile("[\U00010000-\U0010ffff]")
+"""Characters of four bytes in UTF-8, such as most emoji: GitHub refuses a status whose description has one
+(ouzi-dev/commit-status-updater#526)."""
+
 _PAGE: Final = 100
 _PAGES_OF_FILES: Final = 30
 """GitHub lists at most 3,000 files (GitHub REST API, "List pull requests files")."""
@@ -406,7 +411,8 @@ class GitHub:
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's status."""
         subject = "commit's status"
-        sent = {"state": status.state.value, "description": status.description, "context": status.name}
+        description = _NOT_IN_STATUSES.sub("\ufffd", status.description)
+        sent = {"state": status.state.value, "description": description, "context": status.name}
         if (link := url or status.url) is not None:
             sent["target_url"] = link
         with self._session.doing(subject):

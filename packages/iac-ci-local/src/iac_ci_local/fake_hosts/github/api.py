@@ -298,6 +298,8 @@ class Api:
             return refusal(422, "Validation Failed: state is not included in the list")
         if description is not None and len(description) > _MOST_STATUS_CHARACTERS:
             return refusal(422, "Validation Failed: description is too long (maximum is 140 characters)")
+        if description is not None and max(description, default="") > "\uffff":
+            return refusal(422, "Validation Failed: description doesn't accept 4-byte Unicode")
         if len(payload.get("context") or "") > _MOST_CONTEXT_CHARACTERS:
             return refusal(422, "Validation Failed: context is too long (maximum is 255 characters)")
         status = self._project.set_status(
