@@ -493,6 +493,19 @@ def test_a_command_waits_for_an_api_that_tells_a_head_of_before(hosted, lagging,
     assert len(hosted.jobs) == 3
 
 
+def test_the_end_of_a_pull_request_whose_fork_was_deleted_does_not_wait_for_its_head(hosted, lagging):
+    hosted.change(author=STRANGER, is_fork=True)
+    hosted.pull_request()
+    lagging(BASE)
+    hosted.change(head_sha="", head_repository=None, is_open=False)
+    payload = {"action": "closed", "pull_request": {"number": 7, "head": {"sha": HEAD}}, "sender": None}
+    hosted.send("pull_request", payload)
+    assert hosted.standing("approval") is not None
+    assert "is closed, so no approval is wanted" in hosted.standing("approval")
+    hosted.comment("/iac-ci plan")
+    assert "the pull request is closed" in hosted.notice
+
+
 def test_a_push_that_another_has_overtaken_runs_the_newest_commit(hosted, lagging):
     lagging(NEXT)
     pushed(hosted, OLDER, HEAD)

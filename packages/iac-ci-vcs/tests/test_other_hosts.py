@@ -178,6 +178,20 @@ def test_bitbucket_knows_a_fork_and_asks_for_whole_hashes(wire, bitbucket, repos
     assert (found.is_fork, found.head_sha, found.base_sha) == (is_fork, "a" * 40, "b" * 40)
 
 
+def test_bitbucket_knows_no_head_of_a_fork_that_was_deleted(wire, bitbucket):
+    here = {"uuid": UUID, "full_name": "acme/infra"}
+    target = {"branch": {"name": "main"}, "commit": {"hash": "b" * 40}, "repository": here}
+    said = {
+        "title": "t", "author": None, "state": "DECLINED", "destination": target,
+        "source": {"branch": {"name": "x"}, "commit": {"hash": "a" * 12}, "repository": None},
+        "links": {"html": {"href": "https://bitbucket.org/acme/infra/pull-requests/7"}},
+    }  # fmt: skip
+    wire.get(f"{BITBUCKET}/pullrequests/7", json=said)
+    wire.get(f"{BITBUCKET}/commit/{'a' * 12}", status=404, json={"type": "error"})
+    found = bitbucket.pull_request(7)
+    assert (found.head_sha, found.head_repository, found.is_fork, found.is_open) == ("", None, True, False)
+
+
 def test_gitlab_tells_renames_and_whether_it_told_all(wire, gitlab):
     plain = {"new_file": False, "deleted_file": False, "renamed_file": False}
     told = [

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def is_behind(pull: PullRequest, event: HostEvent) -> bool:
     """Return whether the API may not know yet what the event has announced."""
-    if not pull.head_sha or is_older(pull, event):
+    if _lacks_head(pull) or is_older(pull, event):
         return True
     return not _agrees(pull, event) and not _is_before(event.updated_at, pull.updated_at)
 
 
 def is_older(pull: PullRequest, event: HostEvent) -> bool:
     """Return whether the API certainly answers as before the event."""
-    if not pull.head_sha or _is_before(pull.updated_at, event.updated_at):
+    if _lacks_head(pull) or _is_before(pull.updated_at, event.updated_at):
         return True
     return not _agrees(pull, event) and event.before is not None and pull.head_sha == event.before
 
@@ -42,8 +42,13 @@ def is_before_known(pull: PullRequest, event: HostEvent, ledger: Ledger) -> bool
     return pull.head_sha in processed | {run.sha for run in ledger.runs}
 
 
+def _lacks_head(pull: PullRequest) -> bool:
+    """Return whether the head is not known yet; that of a closed one whose fork was deleted never will be."""
+    return pull.is_open and not pull.head_sha
+
+
 def _agrees(pull: PullRequest, event: HostEvent) -> bool:
-    has_head = event.head is None or pull.head_sha.startswith(event.head)
+    has_head = event.head is None or not pull.head_sha or pull.head_sha.startswith(event.head)
     has_base = event.base_branch is None or pull.base_branch == event.base_branch
     return has_head and has_base and (event.kind is not EventKind.CLOSED or not pull.is_open)
 

@@ -398,7 +398,10 @@ class Bitbucket:
         return comment
 
     def _commit(self, commit: dict[str, Any] | None, source: dict[str, Any] | None) -> str:
-        """Return a commit's full hash, empty if there is none yet. A fork's commits may be in the fork only."""
+        """Return a commit's full hash, empty if there is none yet or its fork was deleted.
+
+        A fork's commits may be in the fork only.
+        """
         short = str((commit or {}).get("hash") or "")
         if not short or _FULL_HASH.fullmatch(short):
             return short
@@ -406,7 +409,9 @@ class Bitbucket:
         try:
             return str(self._get(f"{self._repository_url}/{path}", "commit")["hash"])
         except NotFound:
-            name = (source or {}).get("full_name") or self._address.path
+            if source is None:
+                return ""
+            name = source.get("full_name") or self._address.path
             if name.lower() == self._address.path.lower():
                 raise
             return str(self._get(f"{self._root}/repositories/{quote(name)}/{path}", "commit")["hash"])
