@@ -166,6 +166,15 @@ def test_warnings_stand_below_the_plan_and_are_counted():
     assert "- 2 more warnings" in body
 
 
+@pytest.mark.parametrize("style", [GITHUB, BITBUCKET])
+def test_a_resource_that_is_too_long_hides_none_of_the_shorter_ones_after_it(style):
+    long = resource("x.dashboard", text=f"+   resource {'y' * style.max_chars}")
+    small = [resource(f"x.small{number}", text=f"+   small{number}") for number in range(3)]
+    body = comment([planned(1, long, *small, left_out=2)], style)
+    assert "+   small0\n\n+   small1\n\n+   small2\n```" in body
+    assert "3 more resources are not shown." in body
+
+
 @pytest.mark.parametrize("style", [GITHUB, GITLAB, BITBUCKET])
 @pytest.mark.parametrize("lines", [1, 40, 600])
 def test_comments_of_300_orders_are_within_the_limit_of_each_host_and_leave_nothing_out_silently(style, lines):

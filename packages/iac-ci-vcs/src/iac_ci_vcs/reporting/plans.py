@@ -79,11 +79,16 @@ def _block(run_id: str, order: OrderRow, plan: OrderPlan, style: CommentStyle, r
     shown: list[str] = []
     body = ""
     resources = [text for one in plan.text.resources if (text := _text(one))]
+    too_long = room
     for text in resources:
+        # A long one does not keep the shorter ones after it from being shown.
+        if len(text) >= too_long:
+            continue
         left_out = plan.text.left_out + len(resources) - len(shown) - 1
         longer = _body([*shown, text], left_out)
         if len(before) + len(longer) + len(after) > room:
-            break
+            too_long = len(text)
+            continue
         shown.append(text)
         body = longer
     if not shown:
