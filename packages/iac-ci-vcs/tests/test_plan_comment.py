@@ -175,6 +175,22 @@ def test_a_resource_that_is_too_long_hides_none_of_the_shorter_ones_after_it(sty
     assert "3 more resources are not shown." in body
 
 
+@pytest.mark.parametrize("style", [GITHUB, BITBUCKET])
+@pytest.mark.parametrize(("count", "lines"), [(2, 60), (8, 1)])
+def test_a_long_log_leaves_the_plans_half_of_the_comment(style, count, lines):
+    text = "\n".join(f'+   key_{number} = "value"' for number in range(lines))
+    pairs = [planned(number, resource("a.b", text=f"{text}\nend")) for number in range(1, count + 1)]
+    failed = order_row(99, status=OrderState.FAILED)
+    log = FailedLog(failed.order_num, "a line of the log\n" * 15_000, is_whole=False)
+    body = render(
+        run_row(), [*(row for row, _ in pairs), failed], logs=[log], plans=[plan for _, plan in pairs], style=style
+    )
+    assert len(body) <= style.max_chars
+    assert body.count("\nend\n") == count
+    assert body.count("a line of the log") * 18 > style.max_chars // 3
+    assert "not shown" not in body
+
+
 @pytest.mark.parametrize("style", [GITHUB, GITLAB, BITBUCKET])
 @pytest.mark.parametrize("lines", [1, 40, 600])
 def test_comments_of_300_orders_are_within_the_limit_of_each_host_and_leave_nothing_out_silently(style, lines):

@@ -87,8 +87,11 @@ def render(
     text = head + table
     room = style.max_chars - len(text) - len(foot)
     # Plans leave logs half of the characters, and take what logs do not use.
-    kept = min(room // 2, len(plans) * SHORTEST_CHARS) if logs else room
-    shown = _logs(run, orders, logs, room - kept if plans else room, style)
+    kept = 0
+    if logs and plans:
+        wanted = len(render_plans(run.run_id, orders, plans, style, room // 2))
+        kept = max(wanted, min(room // 2, len(plans) * SHORTEST_CHARS))
+    shown = _logs(run, orders, logs, room - kept, style)
     return text + shown + render_plans(run.run_id, orders, plans, style, room - len(shown)) + foot
 
 
