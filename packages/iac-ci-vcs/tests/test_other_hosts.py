@@ -161,6 +161,20 @@ def test_gitlab_knows_a_fork(wire, gitlab, source, is_fork):
     assert found.head_repository == {1: "acme/team/infra", 2: "mallory/infra", None: None}[source]
 
 
+@pytest.mark.parametrize(
+    ("state", "is_open", "is_merged"),
+    [("opened", True, False), ("locked", True, False), ("closed", False, False), ("merged", False, True)],
+)
+def test_a_merge_request_that_gitlab_is_merging_is_not_closed(wire, gitlab, state, is_open, is_merged):
+    said = {
+        "title": "t", "author": None, "state": state, "sha": COMMIT, "source_branch": "x", "target_branch": "main",
+        "source_project_id": 1, "target_project_id": 1, "web_url": "https://gitlab.com/x",
+    }  # fmt: skip
+    wire.get(f"{GITLAB}/merge_requests/7", json=said)
+    found = gitlab.pull_request(7)
+    assert (found.is_open, found.is_merged) == (is_open, is_merged)
+
+
 @pytest.mark.parametrize(("repository", "is_fork"), [(UUID, False), (OTHER, True), (None, True)])
 def test_bitbucket_knows_a_fork_and_asks_for_whole_hashes(wire, bitbucket, repository, is_fork):
     source = {"branch": {"name": "--upload-pack=x"}, "commit": {"hash": "a" * 12}}

@@ -68,6 +68,10 @@ _PIPELINE_SECONDS: Final = 3.0
 _NOT_PREPARED: Final = frozenset({"preparing", "checking", "unchecked"})
 """States of a merge request whose changes may not be computed yet."""
 
+_NOT_ENDED: Final = frozenset({"opened", "locked"})
+"""States of a merge request that has not ended: GitLab locks one while it merges it (python-gitlab/python-gitlab#2005),
+and opens it again if the merge fails."""
+
 _OPEN: Final = frozenset({"created", "pending", "running"})
 
 
@@ -151,7 +155,7 @@ class GitLab:
                 number=number,
                 title=payload["title"],
                 author=_author(payload),
-                is_open=payload["state"] == "opened",
+                is_open=payload["state"] in _NOT_ENDED,
                 head_sha=head,
                 head_branch=text_of(payload["source_branch"]),
                 head_repository=head_repository,
