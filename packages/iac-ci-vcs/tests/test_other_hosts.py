@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import responses
@@ -118,6 +119,19 @@ def test_gitlab_sets_a_status_and_takes_one_that_stands_for_set(wire, gitlab):
     wire.replace(responses.GET, listed, json=[{"name": "iac-ci/plan", "status": "running"}])
     with pytest.raises(PortFailed):
         gitlab.set_status(STATUS)
+
+
+@pytest.mark.parametrize(
+    "reason", ["is blocked: Host cannot be resolved or invalid", "is too long (maximum is 255 characters)"]
+)
+def test_a_status_whose_link_gitlab_refuses_is_set_without_it(wire, gitlab, reason):
+    place = f"{GITLAB}/statuses/{COMMIT}"
+    wire.post(place, json={"message": {"target_url": [reason]}}, status=400)
+    wire.post(place, json={}, status=201)
+    gitlab.set_status(replace(STATUS, url="https://pages.example/runs/1"))
+    with_link, without = (sent for _, _, sent in written(wire))
+    assert with_link == without | {"target_url": "https://pages.example/runs/1"}
+    assert without["state"] == "failed"
 
 
 def test_bitbucket_sets_a_status_with_a_key_that_fits(wire, bitbucket):

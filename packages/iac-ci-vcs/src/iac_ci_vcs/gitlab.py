@@ -409,6 +409,14 @@ class GitLab:
                     # The pipeline is not one of this branch: GitLab chooses the newest for the commit.
                     where = self._branch_of(status.commit)
                     continue
+                if (
+                    error.response_code == _BAD_REQUEST
+                    and "target_url" in sent
+                    and "target_url" in f"{error.error_message}"
+                ):
+                    # GitLab refuses links to hosts that it cannot resolve (jenkinsci/gitlab-plugin#968).
+                    sent = {name: value for name, value in sent.items() if name != "target_url"}
+                    continue
                 if error.response_code == _CONFLICT:
                     # Another status of the commit is being set.
                     pause(1)
