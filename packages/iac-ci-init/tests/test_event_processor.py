@@ -192,6 +192,16 @@ def test_an_untrusted_pull_request_runs_nothing_until_its_very_commit_is_approve
     assert len(hosted.jobs) == 2
 
 
+def test_a_command_below_an_approval_runs_the_commit_that_it_has_approved(hosted):
+    hosted.change(author=STRANGER, is_fork=True)
+    hosted.pull_request()
+    hosted.comment(f"/iac-ci apply\n/iac-ci approve {HEAD}\n/iac-ci apply network")
+    assert [stored.job_name for stored in hosted.jobs] == ["plan", "apply"]
+    assert [order.order_name for order in hosted.jobs[1].job.orders] == ["apply-network"]
+    (answer,) = hosted.answers
+    assert answer.count("comes from a fork") == 1
+
+
 def test_a_new_push_revokes_the_approval(hosted):
     hosted.change(is_fork=True)
     hosted.comment(f"/iac-ci approve {HEAD}")

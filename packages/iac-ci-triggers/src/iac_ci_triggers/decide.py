@@ -356,19 +356,24 @@ def decide_comment(facts: Facts) -> list[Decision]:
         found.append(say("These lines are not commands:", *comment.found.problems))
     for index, command in enumerate(comment.found.commands):
         made = _once(facts, comment, command, f"comment:{comment.id}:{index}")
-        facts = _with_appliers(facts, made)
+        facts = _after_command(facts, made)
         found += made
     # What is said about a comment is an answer, which replaces no standing notice.
     return [replace(decision, subject=None) if isinstance(decision, Say) else decision for decision in found]
 
 
-def _with_appliers(facts: Facts, made: list[Decision]) -> Facts:
-    """Return the facts for the next command of a comment, which applies no plan that one before it applies."""
+def _after_command(facts: Facts, made: list[Decision]) -> Facts:
+    """Return the facts for the next command of a comment.
+
+    It applies no plan that one before it applies, and it runs the commit that one before it has approved.
+    """
     plans = facts.plans
-    for start in made:
-        if isinstance(start, Start):
-            applied = [one.saved.planned.sha256 for one in start.projects.values() if one.saved is not None]
-            plans = plans.with_appliers(applied, Applier(start.intent, "another command of this comment"))
+    for one in made:
+        if isinstance(one, Start):
+            applied = [project.saved.planned.sha256 for project in one.projects.values() if project.saved is not None]
+            plans = plans.with_appliers(applied, Applier(one.intent, "another command of this comment"))
+        elif isinstance(one, Approve):
+            facts = facts.approved_by(one.by)
     return replace(facts, plans=plans)
 
 
