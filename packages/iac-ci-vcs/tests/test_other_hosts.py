@@ -461,3 +461,56 @@ def test_an_owner_without_a_slash_is_a_group_of_gitlab_unless_a_person_has_the_n
 
 def test_bitbucket_tells_no_team(bitbucket):
     assert bitbucket.reviews().is_member("acme/platform", Account("{3}", "ann")) is None
+
+
+def changes(host):
+    return host.changed_files(7)
+
+
+def approvals(host):
+    return host.reviews().approvals(7)
+
+
+def checks(host):
+    return host.reviews().checks(7, COMMIT)
+
+
+def mergeability(host):
+    return host.reviews().mergeability(7)
+
+
+def ancestor(host):
+    return host.reviews().merge_base("a", "b")
+
+
+ODD = [
+    ("github", "/pulls/7", {"base": None, "changed_files": 1}, changes),
+    ("github", f"/commits/{COMMIT}/check-runs", {"check_runs": [{"name": None}]}, checks),
+    ("gitlab", "/merge_requests/7", {"detailed_merge_status": ["x"]}, changes),
+    ("gitlab", "/merge_requests/7/approvals", {"approved_by": [{"user": None}]}, approvals),
+    ("gitlab", f"/repository/commits/{COMMIT}/statuses", [{"name": None, "status": "success"}], checks),
+    ("gitlab", "/repository/merge_base", {}, ancestor),
+    ("bitbucket", "/pullrequests/7/commits", {"values": ["x"]}, approvals),
+    ("bitbucket", "/pullrequests/7/diffstat", {"values": ["x"]}, mergeability),
+    ("bitbucket", f"/commit/{COMMIT}/statuses", {"values": [None]}, checks),
+]  # fmt: skip
+PLACES = {
+    "github": ("https://github.com/acme/infra", "https://api.github.com/repos/acme/infra"),
+    "gitlab": ("https://gitlab.com/acme/team/infra", GITLAB),
+    "bitbucket": ("https://bitbucket.org/acme/infra", BITBUCKET),
+}
+
+
+@pytest.mark.parametrize(("kind", "place", "odd", "ask"), ODD)
+def test_an_answer_of_an_unknown_form_is_an_error_of_the_host_wherever_it_is_read(wire, kind, place, odd, ask):
+    address, root = PLACES[kind]
+    plain = {"sha": COMMIT, "state": "OPEN", "participants": [{"approved": True}], "statuses": [], "values": []}
+    wire.get(f"{root}{place}", json=odd)
+    wire.get(f"{root}/pulls/7/files", json=[{"filename": "a", "status": "added"}])
+    wire.get(f"{root}/commits/{COMMIT}/status", json=plain)
+    wire.get(f"{root}/merge_requests/7", json=plain)
+    for listed in ("diffs", "commits", "notes"):
+        wire.get(f"{root}/merge_requests/7/{listed}", json=[])
+    wire.get(f"{root}/pullrequests/7", json=plain)
+    with pytest.raises(PortFailed, match="unknown form"):
+        ask(open_code_host(address, TokenCredentials("t0ken")))

@@ -70,13 +70,13 @@ class BitbucketReviews:
                 return Approvals()
             listed = self._calls.pages(f"{self._url(number)}/commits", "commits", _PAGE)
             commits = list(islice(listed, MOST_PAGES * _PAGE))
-        committers = {((commit.get("author") or {}).get("user") or {}).get("uuid") for commit in commits}
-        given = []
-        for entry in entries:
-            user = entry.get("user") or {}
-            if user.get("uuid"):
-                account = account_of(user["uuid"], user.get("nickname") or user.get("display_name"))
-                given.append(Approval(account, moment_of(entry.get("participated_on")), account.id in committers))
+            committers = {((commit.get("author") or {}).get("user") or {}).get("uuid") for commit in commits}
+            given = []
+            for entry in entries:
+                user = entry.get("user") or {}
+                if user.get("uuid"):
+                    account = account_of(user["uuid"], user.get("nickname") or user.get("display_name"))
+                    given.append(Approval(account, moment_of(entry.get("participated_on")), account.id in committers))
         unknown = None
         if len(commits) >= MOST_PAGES * _PAGE:
             unknown = f"the pull request has {len(commits)} commits or more, whose people are too many to read"
@@ -94,11 +94,11 @@ class BitbucketReviews:
                 return Mergeability(Mergeable.NO, "it is a draft")
             listed = self._calls.pages(f"{self._url(number)}/diffstat", "pull request's files", _FILES)
             files = list(islice(listed, MOST_PAGES * _FILES))
+            conflicts = [file for file in files if file.get("status") not in _CHANGES]
+            named = "; ".join(f"{_path(file)[:120]}: {str(file.get('status'))[:40]}" for file in conflicts[:_SHOWN])
         if not files:
             return Mergeability(Mergeable.PENDING)
-        conflicts = [file for file in files if file.get("status") not in _CHANGES]
         if conflicts:
-            named = "; ".join(f"{_path(file)[:120]}: {str(file.get('status'))[:40]}" for file in conflicts[:_SHOWN])
             more = f" and {len(conflicts) - _SHOWN} more files" if len(conflicts) > _SHOWN else ""
             return Mergeability(Mergeable.NO, f"it conflicts with its base branch: {named}{more}")
         if len(files) >= MOST_PAGES * _FILES:
@@ -111,9 +111,9 @@ class BitbucketReviews:
         url = f"{self._calls.repository_url}/commit/{quote(commit)}/statuses"
         with self._calls.doing("builds"):
             builds = list(islice(self._calls.pages(url, "builds", _PAGE), MOST_PAGES * _PAGE))
-        for build in builds:
-            for name in {str(build[field]) for field in ("name", "key") if build.get(field)}:
-                found[name.casefold()] = worst(found, name, _STATES.get(build.get("state", ""), CheckState.FAILED))
+            for build in builds:
+                for name in {str(build[field]) for field in ("name", "key") if build.get(field)}:
+                    found[name.casefold()] = worst(found, name, _STATES.get(build.get("state", ""), CheckState.FAILED))
         return Checks(found, "the commit has more builds than are read" if len(builds) >= MOST_PAGES * _PAGE else None)
 
     def may_be_team(self, owner: str) -> bool:  # noqa: ARG002 - other hosts need it

@@ -270,8 +270,8 @@ class GitHub:
                     f"{self._repository_url}/pulls/{number}/files", subject, pages=_PAGES_OF_FILES
                 )
             )
-        self._default = self._default or read["base"]["repo"].get("default_branch")
-        return ChangedFiles(files, complete=count is not None and len(files) >= count)
+            self._default = self._default or read["base"]["repo"].get("default_branch")
+            return ChangedFiles(files, complete=count is not None and len(files) >= count)
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
         """Return a file's bytes."""
@@ -317,14 +317,10 @@ class GitHub:
 
     def default_branch(self) -> str:
         """Return the repository's default branch."""
-        subject = "repository"
-        for payload in self._read.values():
-            self._default = payload["base"]["repo"].get("default_branch") or self._default
-        if self._default:
-            return self._default
-        with self._session.doing(subject):
-            repository = self._repository()
-            return str(repository["default_branch"])
+        with self._session.doing("repository"):
+            for payload in self._read.values():
+                self._default = payload["base"]["repo"].get("default_branch") or self._default
+            return self._default or str(self._repository()["default_branch"])
 
     def is_private(self) -> bool | None:
         """Return whether the repository is private or internal; a read pull request tells it."""

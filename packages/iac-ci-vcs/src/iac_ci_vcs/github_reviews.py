@@ -218,9 +218,9 @@ class GitHubReviews:
                 if error.retry_is_safe:
                     raise
                 return Checks(found, "the code host does not let this stack's token read check runs")
-        for run in runs:
-            state = _state(run.get("conclusion")) if run.get("status") == "completed" else CheckState.PENDING
-            found[run["name"].casefold()] = worst(found, run["name"], state)
+            for run in runs:
+                state = _state(run.get("conclusion")) if run.get("status") == "completed" else CheckState.PENDING
+                found[run["name"].casefold()] = worst(found, run["name"], state)
         more = more or len(runs) >= MOST_PAGES * _PAGE
         return Checks(found, "the commit has more checks than are read" if more else None)
 

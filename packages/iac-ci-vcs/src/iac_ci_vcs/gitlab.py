@@ -252,8 +252,8 @@ class GitLab:
             payload = self._get(f"{self._project_path}/merge_requests/{number}")
             listed = self._list(f"{self._project_path}/merge_requests/{number}/diffs")
             files = tuple(_changed(entry) for entry in listed)
-        status = payload.get("detailed_merge_status") or payload.get("merge_status")
-        return _Changes(str(payload.get("changes_count") or ""), files, status not in _NOT_PREPARED)
+            status = payload.get("detailed_merge_status") or payload.get("merge_status")
+            return _Changes(str(payload.get("changes_count") or ""), files, status not in _NOT_PREPARED)
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
         """Return a file's bytes."""

@@ -107,16 +107,16 @@ class GitLabReviews:
                 return Approvals()
             noted = {} if all(entry.get("approved_at") for entry in entries) else self._noted(path)
             commits = list(islice(self._calls.listed(f"{path}/commits"), MOST_PAGES * _PAGE))
-        names = {str(commit.get(f"{side}_name") or "").casefold() for commit in commits for side in _SIDES} - {""}
-        addresses = [str(commit.get(f"{side}_email") or "") for commit in commits for side in _SIDES]
-        ids = {match[1] for address in addresses if (match := _PRIVATE_EMAIL.fullmatch(address))}
-        given = []
-        for entry in entries:
-            user = entry["user"]
-            account = account_of(user["id"], user["username"])
-            own = {str(user.get(name) or "").casefold() for name in ("name", "username")}
-            at = moment_of(entry.get("approved_at")) or noted.get(account.id)
-            given.append(Approval(account, at, bool(own & names) or account.id in ids))
+            names = {str(commit.get(f"{side}_name") or "").casefold() for commit in commits for side in _SIDES} - {""}
+            addresses = [str(commit.get(f"{side}_email") or "") for commit in commits for side in _SIDES]
+            ids = {match[1] for address in addresses if (match := _PRIVATE_EMAIL.fullmatch(address))}
+            given = []
+            for entry in entries:
+                user = entry["user"]
+                account = account_of(user["id"], user["username"])
+                own = {str(user.get(name) or "").casefold() for name in ("name", "username")}
+                at = moment_of(entry.get("approved_at")) or noted.get(account.id)
+                given.append(Approval(account, at, bool(own & names) or account.id in ids))
         unknown = None
         if len(commits) >= MOST_PAGES * _PAGE:
             unknown = f"the merge request has {len(commits)} commits or more, whose people are too many to read"
@@ -180,13 +180,13 @@ class GitLabReviews:
         found: dict[str, CheckState] = {}
         with self._calls.doing("statuses"):
             rows, is_cut = self._rows(number, self._calls.get(self._path(number)))
-        for row in rows:
-            state = CheckState.PENDING
-            if row["status"] == "success":
-                state = CheckState.PASSED
-            elif row["status"] in _FAILED:
-                state = CheckState.FAILED
-            found[row["name"].casefold()] = worst(found, row["name"], state)
+            for row in rows:
+                state = CheckState.PENDING
+                if row["status"] == "success":
+                    state = CheckState.PASSED
+                elif row["status"] in _FAILED:
+                    state = CheckState.FAILED
+                found[row["name"].casefold()] = worst(found, row["name"], state)
         return Checks(found, "the commit has more jobs than are read" if is_cut else None)
 
     def _rows(self, number: int, payload: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
@@ -248,7 +248,7 @@ class GitLabReviews:
         with self._calls.doing("common ancestor"):
             query = f"refs[]={quote(base)}&refs[]={quote(head)}"
             found = self._found(f"{self._calls.project_path}/repository/merge_base?{query}")
-        return str(found["id"]) if found is not None else None
+            return str(found["id"]) if found is not None else None
 
     def _path(self, number: int) -> str:
         return f"{self._calls.project_path}/merge_requests/{number}"
