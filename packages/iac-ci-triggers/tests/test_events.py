@@ -242,6 +242,12 @@ def test_what_asks_for_nothing_says_why(given, why):
     assert why in event.reason
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-02-30T00:00:00Z", ""])
+def test_a_time_that_utc_does_not_have_is_none(text):
+    event = parse_event(*github("pull_request", action="opened", pull_request=PULL | {"updated_at": text}))
+    assert (event.kind, event.updated_at) == (EventKind.PULL_REQUEST, None)
+
+
 def test_each_branch_of_one_push_to_bitbucket_is_an_event():
     changes = [{"new": BRANCH | {"name": name}, "old": None} for name in ("main", "prod")]
     changes += [{"new": {"type": "tag", "name": "v1"}}, {"new": None, "old": BRANCH}]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -221,12 +221,13 @@ class Clone:
 
 
 def moment_of(text: object) -> datetime | None:
-    """Return the moment of an ISO 8601 text with a time zone, None for anything else."""
+    """Return the moment of an ISO 8601 text with a time zone, in UTC, None for anything else."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        # Years are 1 to 9999, also in UTC.
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def text_of(value: object) -> str:
