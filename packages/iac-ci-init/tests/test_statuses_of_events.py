@@ -385,6 +385,19 @@ def test_a_closed_pull_request_leaves_no_status_that_waits_for_it_alone(hosted, 
     assert {name for name, one in hosted.statuses.items() if one.state is OPEN} == waits
 
 
+def test_a_closed_pull_request_ends_a_wait_whose_notice_is_gone(hosted):
+    hosted.change(author=STRANGER)
+    hosted.pull_request()
+    hosted.change(head_sha="c" * 40)
+    hosted.pull_request("synchronize")
+    hosted.change(base_branch="unused")
+    hosted.pull_request("edited", changes={"base": {"ref": {"from": "main"}}})
+    hosted.change(head_sha=HEAD, is_open=False)
+    hosted.pull_request("closed")
+    status = hosted.statuses["iac-ci"]
+    assert (status.commit, status.state) == (HEAD, CommitState.ERROR)
+
+
 def test_a_run_that_is_open_when_its_pull_request_is_closed_ends_its_status_itself(hosted):
     hosted.pull_request()
     rows = build_rows(hosted.jobs[0], max_parallel=1)

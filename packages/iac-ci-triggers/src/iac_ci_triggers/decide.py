@@ -298,10 +298,9 @@ def decide_closed(facts: Facts) -> list[Decision]:
     # What a merged one has not applied may be applied yet.
     state = CommitState.PENDING if pull.is_merged else CommitState.ERROR
     statuses = [job_status(pull.head_sha, name, state, "the pull request was closed") for name in dict.fromkeys(names)]
+    text = f"the pull request was {'merged' if pull.is_merged else 'closed'} without an approval"
+    statuses.append(approval_status(pull.head_sha, CommitState.ERROR, text))
     is_wanted = Subject.APPROVAL.value in facts.ledger.notices
-    if is_wanted or facts.ledger.approved_sha is not None:
-        text = f"the pull request was {'merged' if pull.is_merged else 'closed'} without an approval"
-        statuses.append(approval_status(pull.head_sha, CommitState.ERROR, text))
     withdrawn = [Settle(Paragraph("The pull request is closed, so no approval is wanted."), Subject.APPROVAL)]
     return [Refresh(tuple(statuses)), *(withdrawn if is_wanted else []), *decide_after_merge(facts)]
 
