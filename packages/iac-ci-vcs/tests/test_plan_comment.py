@@ -254,6 +254,14 @@ def test_hostile_plans_do_no_harm_on_bitbucket(text):
     harmless(body)
 
 
+@pytest.mark.parametrize("scheme", ["http", "HTTPS", "ftp", "ssh", "git+ssh", "smb", "x-apple.y"])
+def test_an_address_in_a_reason_is_no_link(scheme):
+    body = render(run_row(reason=f"see {scheme}://example.com/x or www.example.com"), [])
+    assert "<a " not in as_github(body)
+    # GitLab makes a link of every scheme.
+    assert not re.search(r"\w://", body)
+
+
 def harmless(body):
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", body)
     assert not re.search(r"^/", body, re.MULTILINE)

@@ -16,7 +16,9 @@ _LINE_OF_ACTION: Final = re.compile(r"^/", re.MULTILINE)
 """A slash that begins a line. Hosts and bots read such a line as an action, ``/close`` or ``/merge``, also from our
 account and in a code block (GitLab Docs, "Quick actions")."""
 
-_ADDRESS: Final = re.compile(r"(https?|ssh|git)(://)|(www)(\.)", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"([A-Za-z0-9+.-])(://)|(www)(\.)", re.IGNORECASE)
+"""What hosts make a link of: any scheme on GitLab, ``ftp`` too on GitHub (GitHub Flavored Markdown Spec)."""
+
 _BACKTICKS: Final = re.compile(r"`+")
 
 
