@@ -13,6 +13,7 @@ from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.states import OPEN, TERMINAL, OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_orchestrator.decide import decide, outcome
+from iac_ci_orchestrator.early_release import may_release_early
 
 S = OrderState
 NOW = START + timedelta(seconds=10)
@@ -96,6 +97,31 @@ def test_a_result_for_an_order_that_was_never_dispatched_changes_nothing():
 def test_an_ended_order_never_changes():
     plan = decide(run_row(), [order_row(1, status=S.FAILED, ended_at=START), open_row(2)], results(result(1)), NOW)
     assert plan.ends == ()
+
+
+NEVER_STARTED = {
+    "cancelled": ({"cancel_reason": "me"}, {}, {}),
+    "the run's time is over": ({"deadline": NOW}, {}, {}),
+    "refused by its group": ({}, {"group": "group:a#b"}, {"0001": Standing(Access.REFUSED, "superseded")}),
+    "not repeated": ({}, {"attempt": 2, "attempts": 2, "stop_reason": "me"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", NEVER_STARTED)
+def test_an_order_that_was_queued_again_and_has_begun_is_left_to_its_worker(name):
+    run, fields, standings = NEVER_STARTED[name]
+    orders = [order_row(1, handed_over=1, **fields), order_row(2, after=[1])]
+    gone = decide(run_row(**run), orders, {}, NOW, standings)
+    assert (states(gone)["0001"], gone.adopts) == (S.CANCELLED, ())
+    assert gone.finish is not None
+    held = decide(run_row(**run), orders, {}, NOW, standings, frozenset({"0001"}))
+    (adopt,) = held.adopts
+    assert (adopt.before, adopt.after.status, adopt.after.dispatched_at) == (orders[0], S.DISPATCHING, NOW)
+    assert adopt.after.order_deadline is not None
+    assert states(held)["0001"] is S.DISPATCHING
+    assert held.dispatches == ()
+    assert held.finish is None
+    assert not may_release_early(held)
 
 
 def test_no_more_than_max_parallel_are_open():

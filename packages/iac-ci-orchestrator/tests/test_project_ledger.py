@@ -15,6 +15,7 @@ from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, PlanRecord, ProjectApply, SavedPlan
 from iac_ci_common.models.sealed import Sealed
+from iac_ci_common.ports import Transition
 from iac_ci_common.project_states import begun, ended, new_state
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START
@@ -121,6 +122,20 @@ def test_an_apply_of_an_open_run_is_left_alone():
     engine.plans.write_state(begun(new_state(STATE, START), own, None, START))
     engine.wake()
     assert (state(engine).generation, state(engine).applying) == (1, (own,))
+
+
+def test_an_apply_that_was_queued_again_and_is_cancelled_has_ended():
+    engine = applying(saved())
+    engine.wake()
+    assert len(state(engine).applying) == 1
+    sent = engine.runs.find_order(RUN_ID, "0001")
+    again = {"status": OrderState.QUEUED, "handed_over": 1, "dispatched_at": None, "order_deadline": None}
+    assert not engine.runs.apply([Transition(sent, sent.model_copy(update=again))])
+    engine.runs.request_cancel(RUN_ID, "by me")
+    engine.wake()
+    assert engine.states == {"0001": "cancelled"}
+    assert state(engine).applying == ()
+    assert state(engine).last.status == "cancelled"
 
 
 @pytest.mark.parametrize(

@@ -74,13 +74,22 @@ def end_unclaimed(
     worker runs its commands, now or later. Returns False if a worker has it, which then reports. Raises what the ports
     raise.
     """
+    if not prevent_start(objects, order, reporter=reporter, now=now):
+        return False
+    force_end(objects, workers, order, OrderState.FAILED, reason, reporter=reporter, now=now)
+    return True
+
+
+def prevent_start(objects: Objects, order: OrderRow, *, reporter: Reporter, now: datetime) -> bool:
+    """Create the claim of the order's attempt, so that its commands cannot start any more.
+
+    Returns False if they may have started: a worker has the claim. Raises what ``objects`` raises.
+    """
     key = keys.claim(*order.attempt_key)
     claim = Claim(run_id=order.run_id, order_num=order.order_num, claimed_by=reporter, claimed_at=now)
     try:
         objects.create(key, claim.model_dump_json().encode(), content_type="application/json")
     except AlreadyExists:
-        # The watchdog or an earlier invocation may have created the claim and died before it wrote the result.
-        if Claim.from_stored(objects.get(key)).claimed_by not in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}:
-            return False
-    force_end(objects, workers, order, OrderState.FAILED, reason, reporter=reporter, now=now)
+        # The watchdog or an earlier invocation may have created the claim and died before it went on.
+        return Claim.from_stored(objects.get(key)).claimed_by in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}
     return True

@@ -24,7 +24,7 @@ from iac_ci_common.order_events import order_event, waiting_event
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OPEN, OrderState
-from iac_ci_common.termination import end_unclaimed
+from iac_ci_common.termination import end_unclaimed, prevent_start
 from iac_ci_orchestrator.announcer import AnnouncementState, Announcer
 from iac_ci_orchestrator.batching import in_rounds, repeat_failed
 from iac_ci_orchestrator.changed_rows import with_changes
@@ -265,7 +265,27 @@ class Orchestrator:
             plan = decide(rows.run, rows.orders, results, now, standings, begun)
         if is_from_memory and not may_be_applied(plan):
             return self._decide(lock, named, None, early)
+        held = self._held(plan)
+        if held:
+            plan = decide(rows.run, rows.orders, results, now, standings, begun | held)
         return _Decided(rows.orders, results, plan, is_from_memory)
+
+    def _held(self, plan: Plan) -> frozenset[str]:
+        """Return the numbers of the orders that the plan ends without a start and that a worker has claimed.
+
+        Only orders that were queued again may have one: a worker of an earlier dispatch. No worker can begin the others
+        from now on.
+        """
+        ports, now = self._ports, self._ports.clock.now()
+        again = [end.before for end in plan.ends if end.before.status not in OPEN and end.before.handed_over]
+        calls = [
+            partial(prevent_start, ports.objects, order, reporter=Reporter.ORCHESTRATOR, now=now) for order in again
+        ]
+        answers = ports.parallel.run(calls) if calls else []
+        for answer in answers:
+            if isinstance(answer, IacCiError):
+                raise answer
+        return frozenset(order.order_num for order, answer in zip(again, answers, strict=True) if not answer)
 
     def _pass(
         self,
@@ -316,12 +336,13 @@ class Orchestrator:
         by_num = {order.order_num: order for order in plan.orders} | dispatched.now_open
         orders = tuple(by_num.values())
         run = plan.start.after if plan.start else plan.run
-        changed = bool(plan.ends or plan.repeats or plan.waits or plan.dispatches)
+        changed = bool(plan.ends or plan.repeats or plan.adopts or plan.waits or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
         # In the slots of orders that wait now, or were refused by their group, others may start that did not ask yet.
         left_slots = any(wait.before.waiting_for is None for wait in plan.waits) or bool(never_started)
         asks_on = bool(plan.asks) and left_slots
-        repeat = bool(refused or dispatched.ended or plan.repeats or plan.answers or plan.expiries or asks_on)
+        followed_up = plan.repeats or plan.adopts or plan.answers or plan.expiries
+        repeat = bool(refused or dispatched.ended or followed_up or asks_on)
         if not refused:
             announcements = self._announcer.waits(run, orders, announcements)
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
@@ -413,6 +434,7 @@ class Orchestrator:
         transitions = [Transition(one.before, one.after, order_event(plan.run, one.after, now)) for one in changes]
         transitions += [Transition(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
         transitions += [Transition(taken.before, taken.after) for taken in plan.answers]
+        transitions += [Transition(adopt.before, adopt.after) for adopt in plan.adopts]
         transitions += [
             Transition(one.before, one.after, waiting_event(plan.run, one.after, now)) for one in plan.awaits
         ]

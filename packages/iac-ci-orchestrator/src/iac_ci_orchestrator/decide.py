@@ -72,6 +72,17 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """A queued order that may not start any more has begun: a worker of an earlier dispatch has claimed it.
+
+    It is dispatching, without another worker, so that its end is what that worker reports or what proves its death.
+    """
+
+    before: OrderRow
+    after: OrderRow
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitAnswer:
     """An order begins to wait for an approval."""
 
@@ -133,6 +144,7 @@ class Plan:
     run: RunRow
     ends: tuple[EndOrder, ...] = ()
     repeats: tuple[RepeatOrder, ...] = ()
+    adopts: tuple[Adopt, ...] = ()
     waits: tuple[Wait, ...] = ()
     asks: tuple[OrderRow, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
@@ -169,8 +181,8 @@ def decide(
     """Return the plan for one pass of a run.
 
     ``results`` are the results by order number; those of ended orders are ignored. ``standings`` say by order number
-    where orders stand that asked for their concurrency groups. ``claimed`` are the orders that are ``dispatching`` and
-    whose worker is known to have begun.
+    where orders stand that asked for their concurrency groups. ``claimed`` are the orders that are ``dispatching``, or
+    were queued again, and whose worker is known to have begun.
     The whole plan is checked against the state tables before it is returned; raises ``IllegalTransition``.
     """
     if run.status in RUN_TERMINAL:
@@ -179,7 +191,7 @@ def decide(
     stop_reason = _stop_reason(run, orders, now)
     reported, repeats = _reported(run, by_num, results, stop_reason)
     queued = _in_state(by_num.values(), OrderState.QUEUED)
-    never_started = _never_started(run, by_num, queued, stop_reason, standings, now)
+    never_started = _never_started(run, by_num, queued, stop_reason, standings, now, claimed)
     if never_started:
         queued = _in_state(by_num.values(), OrderState.QUEUED)
     dispatched = _in_state(by_num.values(), OrderState.DISPATCHING)
@@ -200,8 +212,9 @@ def decide(
         start = StartRun(run, run.model_copy(update={"status": RunState.RUNNING}))
     plan = Plan(
         run,
-        ends=(*reported, *never_started),
+        ends=(*reported, *(one for one in never_started if isinstance(one, EndOrder))),
         repeats=repeats,
+        adopts=tuple(one for one in never_started if isinstance(one, Adopt)),
         waits=tuple(first.waits),
         asks=tuple(first.asks),
         dispatches=dispatches,
@@ -245,8 +258,9 @@ def _never_started(
     stop_reason: str | None,
     standings: Mapping[str, Standing],
     now: datetime,
-) -> tuple[EndOrder, ...]:
-    """Return the ends of queued orders that can never start, dependencies first, and update ``by_num``."""
+    claimed: AbstractSet[str],
+) -> tuple[EndOrder | Adopt, ...]:
+    """Return what becomes of queued orders that can never start, dependencies first, and update ``by_num``."""
 
     def without_start(order: OrderRow) -> OrderRow | None:
         if order.status is not OrderState.QUEUED:
@@ -271,13 +285,14 @@ def _never_started(
     asked = queued if all_may else [one for one in queued if one.dependencies or one.when or one.attempt > 1]
     if not any(map(without_start, asked)):
         return ()
-    ends = []
+    changes: list[EndOrder | Adopt] = []
     for order in in_order(by_num.values()):
         after = without_start(order)
         if after is not None:
-            by_num[order.order_num] = after
-            ends.append(EndOrder(order, after))
-    return tuple(ends)
+            has_begun = order.order_num in claimed
+            changes.append(Adopt(order, _dispatch(run, order, now).after) if has_begun else EndOrder(order, after))
+            by_num[order.order_num] = changes[-1].after
+    return tuple(changes)
 
 
 def _approvals(
@@ -534,11 +549,10 @@ def _came_too_late(run: RunRow, order: OrderRow) -> bool:
 
 def _check(plan: Plan) -> None:
     """Raise ``IllegalTransition`` unless every transition of the plan is allowed, before its first effect."""
-    reported: tuple[EndOrder | RepeatOrder, ...] = (*plan.ends, *plan.repeats)
-    for change in reported:
+    changes: tuple[EndOrder | RepeatOrder | Adopt | TakeAnswer, ...]
+    changes = (*plan.ends, *plan.repeats, *plan.adopts, *plan.answers)
+    for change in changes:
         check_order_transition(change.before.status, change.after.status)
-    for taken in plan.answers:
-        check_order_transition(taken.before.status, taken.after.status)
     for dispatch in plan.dispatches:
         if not dispatch.again:
             check_order_transition(dispatch.before.status, dispatch.after.status)

@@ -28,7 +28,7 @@ def may_release_early(plan: Plan) -> bool:
     be written into the row; applies and plans of projects because the ledger may refuse their start; runs with an
     approval because a wait may have to be announced.
     """
-    others = (plan.repeats, plan.waits, plan.asks, plan.awaits, plan.answers, plan.expiries)
+    others = (plan.repeats, plan.adopts, plan.waits, plan.asks, plan.awaits, plan.answers, plan.expiries)
     if any(others) or plan.finish is not None or not all(map(_only_starts, plan.dispatches)):
         return False
     if not 0 < len(plan.dispatches) <= MOST or len(plan.ends) > MOST:

@@ -128,7 +128,7 @@ class ProjectLedger:
             return None
         now = order.ended_at or self._clock.now()
         if project.applies:
-            if order.dispatched_at is None and order.attempt == 1:
+            if order.dispatched_at is None and order.attempt == 1 and not order.handed_over:
                 return None
             apply = _apply(run, order).model_copy(update={"ended_at": now, "status": order.status.value})
             # Written even if no apply had begun: a process that stands still may be about to write that it begins.

@@ -1,0 +1,77 @@
+"""Orders that the watchdog queued again, while a worker of an earlier dispatch may still begin them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.models.result import Claim, Reporter
+from iac_ci_common.ports import Transition
+from iac_ci_common.states import OrderState
+from iac_ci_common.testing.samples import RUN_ID
+
+sys.path.insert(0, str(Path(__file__).parent))
+from engine import Engine
+
+QUEUED = {"status": OrderState.QUEUED, "handed_over": 1, "dispatched_at": None, "order_deadline": None}
+
+
+def queued_again(*, over):
+    """Return an engine whose run is over and whose first order was dispatched and queued again."""
+    engine = Engine([{}, {"dependencies": ["order-0001"]}])
+    engine.wake()
+    engine.handed_out()
+    sent = engine.runs.find_order(RUN_ID, "0001")
+    assert not engine.runs.apply([Transition(sent, sent.model_copy(update=QUEUED))])
+    if over == "cancelled":
+        engine.runs.request_cancel(RUN_ID, "by me")
+    else:
+        run = engine.runs.find_run(RUN_ID)
+        engine.clock.advance((run.deadline - engine.clock.now()).total_seconds())
+    return engine
+
+
+@pytest.mark.parametrize("over", ["cancelled", "time out"])
+def test_an_order_whose_earlier_worker_began_it_ends_with_that_worker(over):
+    engine = queued_again(over=over)
+    engine.claim("0001")
+    engine.wake()
+    assert engine.states == {"0001": "dispatching", "0002": "cancelled"}
+    assert engine.handed_out() == []
+    assert not engine.done.exists(keys.done(RUN_ID))
+    engine.report("0001")
+    engine.wake("0001")
+    assert engine.states == {"0001": "succeeded", "0002": "cancelled"}
+    engine.assert_ended_well()
+
+
+def test_a_result_that_came_while_the_order_was_queued_is_not_forgotten():
+    engine = queued_again(over="cancelled")
+    engine.claim("0001")
+    engine.report("0001")
+    engine.wake()
+    assert engine.states == {"0001": "succeeded", "0002": "cancelled"}
+    engine.assert_ended_well()
+
+
+@pytest.mark.parametrize("by", [None, Reporter.ORCHESTRATOR, Reporter.WATCHDOG])
+def test_an_order_that_no_worker_began_ends_and_none_can_begin_it_any_more(by):
+    engine = queued_again(over="cancelled")
+    if by is not None:
+        engine.claim("0001", by)
+    engine.wake()
+    assert engine.states == {"0001": "cancelled", "0002": "cancelled"}
+    claim = Claim.from_stored(engine.objects.get(keys.claim(RUN_ID, "0001")))
+    assert claim.claimed_by is (by or Reporter.ORCHESTRATOR)
+    engine.assert_ended_well()
+
+
+def test_an_order_that_was_never_dispatched_costs_no_claim():
+    engine = Engine([{}], max_parallel=0)
+    engine.runs.request_cancel(RUN_ID, "by me")
+    engine.wake()
+    assert engine.states == {"0001": "cancelled"}
+    assert not engine.objects.exists(keys.claim(RUN_ID, "0001"))
