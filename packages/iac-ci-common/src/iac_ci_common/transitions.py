@@ -38,11 +38,13 @@ def check_transition(transition: Transition) -> None:
 def holds(transition: Transition, current: OrderRow | RunRow) -> bool:
     """Return whether the row has the status of ``transition.before``.
 
-    An order must also have its attempt and dispatch and, if it is queued, what it waits for.
+    An order must also have its attempt and dispatch and, if it is queued, what it waits for and how often it was queued
+    again: a worker may have had it since.
     """
     before = transition.before
     if isinstance(before, OrderRow) and isinstance(current, OrderRow):
         same_dispatch = (current.attempt, current.dispatched_at) == (before.attempt, before.dispatched_at)
-        same_wait = before.status is not OrderState.QUEUED or current.waiting_for == before.waiting_for
-        return current.status is before.status and same_dispatch and same_wait
+        same_wait = (current.waiting_for, current.handed_over) == (before.waiting_for, before.handed_over)
+        is_same = same_dispatch and (same_wait or before.status is not OrderState.QUEUED)
+        return current.status is before.status and is_same
     return current.status == transition.before.status

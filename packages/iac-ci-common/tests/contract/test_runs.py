@@ -227,6 +227,20 @@ def test_a_dispatch_is_renewed_once_by_one_of_two(adapters):
     assert adapters.runs.apply([other]) == (other,)
 
 
+def test_what_was_decided_before_an_order_was_queued_again_is_refused(adapters):
+    """A process that stood still meanwhile believes that no worker has ever had the order."""
+    rows = queued([{}])
+    adapters.runs.insert(*rows)
+    (first,) = rows.orders
+    sent = moved(first, OrderState.DISPATCHING, dispatched_at=START)
+    again = moved(first, OrderState.QUEUED, handed_over=1)
+    late = Transition(first, moved(first, OrderState.CANCELLED))
+    assert adapters.runs.apply([Transition(first, sent)]) == ()
+    assert adapters.runs.apply([Transition(sent, again)]) == ()
+    assert adapters.runs.apply([late]) == (late,)
+    assert adapters.runs.apply([Transition(again, moved(again, OrderState.CANCELLED))]) == ()
+
+
 def test_more_moves_with_events_than_a_transaction_has_room_for_go_through(adapters):
     rows = queued([{} for _ in range(60)])
     adapters.runs.insert(*rows)

@@ -270,6 +270,11 @@ class DynamoRuns:
                     condition += " AND #waiting_for = :before_waiting_for"
                 else:
                     condition += " AND attribute_not_exists(#waiting_for)"
+                names["#handed_over"] = "handed_over"
+                values[":before_handed_over"] = before["handed_over"]
+                # The row of a version before has no such number.
+                is_first = "" if transition.before.handed_over else "attribute_not_exists(#handed_over) OR "
+                condition += f" AND ({is_first}#handed_over = :before_handed_over)"
             if transition.before.attempts > 1:
                 # The queued orders of two attempts differ in nothing else.
                 names["#attempt"] = "attempt"
