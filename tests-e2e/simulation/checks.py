@@ -164,6 +164,8 @@ class Checks:
             if before.status is not after.status:
                 self._legal(key, lambda: check_run_transition(before.status, after.status))  # type: ignore[arg-type]
             return
+        if after.status in TERMINAL and self._commands_running[key]:
+            self._broken("no order ends while its commands run", f"{key}: {after.status} {after.reason}")
         if after.status is OrderState.DISPATCHING:
             self._dispatch_transitions[key] += 1
             self._room(after)
@@ -377,6 +379,8 @@ class Checks:
         if self._commands_running[key] > 1:
             self._broken("no attempt starts while another's commands run", f"{key}: attempt {attempt}")
         rows = self._world.runs.order_rows.get(run_id, {})
+        if rows[order_num].status in TERMINAL:
+            self._broken("no commands start after their order's end", f"{key}: {rows[order_num].reason}")
         self._is_wanted(rows[order_num])
         self._applies(rows[order_num], attempt)
         self._groups.commands_start(rows[order_num])
