@@ -357,6 +357,22 @@ def test_an_order_that_no_worker_began_in_time_timed_out_and_can_no_longer_start
     assert world.objects.exists(keys.claim(RUN_ID, "0001"))
 
 
+def test_an_order_times_out_also_if_the_answer_to_the_claim_was_lost():
+    world = World()
+    world.open()
+    world.clock.advance(360 + 61)
+    create = world.objects.create
+
+    def twice(key, body, **options):
+        # The client repeats a call whose answer was lost, and then meets its own object.
+        create(key, body, **options)
+        create(key, body, **options)
+
+    world.objects.create = twice
+    world.check()
+    assert world.result.status is S.TIMED_OUT
+
+
 def test_a_worker_that_begins_between_look_and_claim_is_left():
     world = World()
     world.open()

@@ -17,8 +17,8 @@ from iac_ci_common.nudge import nudge
 from iac_ci_common.order_events import order_event
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OPEN, OrderState
-from iac_ci_common.termination import force_end
-from iac_ci_watchdog.claims import read_claim, take_claim
+from iac_ci_common.termination import force_end, prevent_start
+from iac_ci_watchdog.claims import read_claim
 from iac_ci_watchdog.decide import Action, Decision, build_of, decide_order, needs_claim
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _apply(ports: WatchdogPorts, run_id: str, order: OpenOrder, claim: Claim | N
     row = ports.runs.find_order(run_id, order.order_num)
     if row is None or row.status not in OPEN or row.dispatched_at != order.dispatched_at:
         return False
-    if claim is None and not take_claim(ports, row):
+    if claim is None and not prevent_start(ports.objects, row, reporter=Reporter.WATCHDOG, now=ports.clock.now()):
         # A worker has begun it in the meantime.
         return False
     end(ports, row, _STATES[decision.action], decision.seen)
