@@ -177,7 +177,7 @@ class Runs(Protocol):
         ...
 
     def request_cancel(self, run_id: str, reason: str) -> None:
-        """Set ``cancel_reason`` on a run that has none and has not ended; else raise ``ConditionFailed``.
+        """Set ``cancel_reason`` on a run that has no other and has not ended; else raise ``ConditionFailed``.
 
         Raises ``NotFound`` for a run that has no rows (yet).
         """

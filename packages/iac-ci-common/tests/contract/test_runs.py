@@ -271,6 +271,11 @@ def test_only_an_open_run_can_be_cancelled_and_only_once(adapters):
     adapters.runs.request_cancel(RUN_ID, "why")
     with pytest.raises(ConditionFailed):
         adapters.runs.request_cancel(RUN_ID, "again")
+    # The client repeats a call whose answer was lost, and then meets its own request.
+    adapters.runs.request_cancel(RUN_ID, "why")
+    adapters.runs.apply([Transition(rows.run, moved(rows.run, RunState.CANCELLED))])
+    with pytest.raises(ConditionFailed):
+        adapters.runs.request_cancel(RUN_ID, "why")
 
 
 def test_an_open_run_is_asked_to_stop_and_the_first_reason_stays(adapters):

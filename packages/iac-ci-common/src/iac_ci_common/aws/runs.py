@@ -167,9 +167,10 @@ class DynamoRuns:
         return rows
 
     def request_cancel(self, run_id: str, reason: str) -> None:
-        """Set ``cancel_reason`` on a run that has none and has not ended."""
-        not_cancelled = "attribute_not_exists(cancel_reason)"
-        self._request(run_id, "SET cancel_reason = :reason", {":reason": {"S": reason}}, f" AND {not_cancelled}")
+        """Set ``cancel_reason`` on a run that has no other and has not ended."""
+        # botocore repeats a call whose answer was lost; then the run already has this reason.
+        no_other = "(attribute_not_exists(cancel_reason) OR cancel_reason = :reason)"
+        self._request(run_id, "SET cancel_reason = :reason", {":reason": {"S": reason}}, f" AND {no_other}")
 
     def follow(self, run_id: str, until: datetime, *, output: bool = True) -> None:
         """Set ``followed_until``, without ``output`` ``waited_until``, on a run that has not ended."""

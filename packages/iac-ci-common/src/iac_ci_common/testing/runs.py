@@ -100,11 +100,11 @@ class MemoryRuns:
         return sorted(found, key=lambda event: event.epoch_ms, reverse=True)
 
     def request_cancel(self, run_id: str, reason: str) -> None:
-        """Set ``cancel_reason`` on a run that has none and has not ended."""
+        """Set ``cancel_reason`` on a run that has no other and has not ended."""
         run = self.run_rows.get(run_id)
         if run is None:
             raise NotFound(f"run {run_id} does not exist", run_id=run_id)
-        if run.cancel_reason is not None or run.status in RUN_TERMINAL:
+        if run.cancel_reason not in {None, reason} or run.status in RUN_TERMINAL:
             raise ConditionFailed("the run has ended or is already being cancelled", run_id=run_id)
         self.run_rows[run_id] = run.model_copy(update={"cancel_reason": reason})
 
