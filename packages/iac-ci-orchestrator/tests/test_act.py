@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from pathlib import Path
 
@@ -120,6 +121,25 @@ def test_a_worker_that_does_not_report_is_not_ended_by_the_orchestrator():
     engine.wake()
     assert engine.states == {"0001": "dispatching"}
     assert not engine.objects.exists(keys.claim(RUN_ID, "0001"))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"ended_at": "9999-12-31T23:59:59-12:00"},
+        {"started_at": "0001-01-01T00:00:00+12:00"},
+        {"exit_code": 10**40},
+    ],
+)
+def test_a_number_that_no_machine_has_fails_its_order_and_not_every_pass(field):
+    engine = Engine([{}])
+    engine.wake()
+    result = {"run_id": RUN_ID, "order_num": "0001", "status": "failed", "reported_by": "worker"}
+    body = json.dumps(result | {"ended_at": "2026-01-01T00:00:10Z", "exit_code": 1} | field)
+    engine.objects.create(keys.result(RUN_ID, "0001"), body.encode())
+    engine.wake("0001")
+    assert engine.runs.find_order(RUN_ID, "0001").reason == "the worker's result is not valid: 1 problems"
+    engine.assert_ended_well()
 
 
 def test_an_event_during_a_pass_is_not_lost():

@@ -73,7 +73,7 @@ class Result(StoredShape):
     order_num: OrderNum
     status: OrderState
     reported_by: AnyReporter
-    exit_code: int | None = None
+    exit_code: int | None = Field(None, ge=-(2**31), lt=2**31)
     changed: bool = Field(False, description="True if it succeeded with an exit code other than 0 of a command.")
     failed_command: str | None = Field(
         None, max_length=512, description="The command that failed, redacted and shortened."
