@@ -69,6 +69,13 @@ def test_an_order_that_no_worker_began_ends_and_none_can_begin_it_any_more(by):
     engine.assert_ended_well()
 
 
+def test_a_claim_that_cannot_be_read_may_be_a_workers():
+    engine = queued_again(over="cancelled")
+    engine.objects.create(keys.claim(RUN_ID, "0001"), b"{")
+    engine.wake()
+    assert engine.states == {"0001": "dispatching", "0002": "cancelled"}
+
+
 def test_an_order_that_was_never_dispatched_costs_no_claim():
     engine = Engine([{}], max_parallel=0)
     engine.runs.request_cancel(RUN_ID, "by me")

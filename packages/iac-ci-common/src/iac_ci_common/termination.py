@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.errors import AlreadyExists
+from iac_ci_common.errors import AlreadyExists, StoredUnreadable
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.states import OrderState
 
@@ -83,7 +83,8 @@ def end_unclaimed(
 def prevent_start(objects: Objects, order: OrderRow, *, reporter: Reporter, now: datetime) -> bool:
     """Create the claim of the order's attempt, so that its commands cannot start any more.
 
-    Returns False if they may have started: a worker has the claim. Raises what ``objects`` raises.
+    Returns False if they may have started: a worker has the claim, or the claim cannot be read. Raises what ``objects``
+    raises.
     """
     key = keys.claim(*order.attempt_key)
     claim = Claim(run_id=order.run_id, order_num=order.order_num, claimed_by=reporter, claimed_at=now)
@@ -91,5 +92,7 @@ def prevent_start(objects: Objects, order: OrderRow, *, reporter: Reporter, now:
         objects.create(key, claim.model_dump_json().encode(), content_type="application/json")
     except AlreadyExists:
         # The watchdog or an earlier invocation may have created the claim and died before it went on.
-        return Claim.from_stored(objects.get(key)).claimed_by in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}
+        with contextlib.suppress(StoredUnreadable):
+            return Claim.from_stored(objects.get(key)).claimed_by in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}
+        return False
     return True
