@@ -47,7 +47,10 @@ class S3Objects:
         with aws_errors(f"reading {key}"):
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
             try:
-                content: bytes = body.read() if max_bytes is None else body.read(max_bytes + 1)
+                content: bytes = body.read(None if max_bytes is None else max_bytes + 1)
+                if max_bytes is not None and len(content) <= max_bytes:
+                    # botocore compares the lengths only where it reads to the end; nothing is left to read here.
+                    body.read()
             except OSError as error:
                 raise PortFailed(f"reading {key}: {error}", retry_is_safe=True) from error
             finally:
