@@ -10,8 +10,11 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.ports import Transition
+from iac_ci_common.purpose import Purpose
 from iac_ci_common.states import OrderState
-from iac_ci_common.testing.samples import RUN_ID
+from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
+from iac_ci_orchestrator.decide import decide
+from iac_ci_orchestrator.remembered_rows import may_be_applied
 
 sys.path.insert(0, str(Path(__file__).parent))
 from engine import Engine
@@ -20,12 +23,14 @@ QUEUED = {"status": OrderState.QUEUED, "handed_over": 1, "dispatched_at": None, 
 
 
 def queued_again(*, over):
-    """Return an engine whose run is over and whose first order was dispatched and queued again."""
+    """Return an engine whose run is ``over`` or goes on, and whose first order was dispatched and queued again."""
     engine = Engine([{}, {"dependencies": ["order-0001"]}])
     engine.wake()
     engine.handed_out()
     sent = engine.runs.find_order(RUN_ID, "0001")
     assert not engine.runs.apply([Transition(sent, sent.model_copy(update=QUEUED))])
+    if over is None:
+        return engine
     if over == "cancelled":
         engine.runs.request_cancel(RUN_ID, "by me")
     else:
@@ -74,6 +79,37 @@ def test_a_claim_that_cannot_be_read_may_be_a_workers():
     engine.objects.create(keys.claim(RUN_ID, "0001"), b"{")
     engine.wake()
     assert engine.states == {"0001": "dispatching", "0002": "cancelled"}
+
+
+@pytest.mark.parametrize("purpose", [Purpose.APPLY, None])
+def test_an_order_that_was_asked_to_stop_is_not_started_again(purpose):
+    engine = queued_again(over=None)
+    engine.runs.request_stop(RUN_ID, "by me", order_num="0001")
+    row = engine.runs.find_order(RUN_ID, "0001")
+    engine.runs.order_rows[RUN_ID]["0001"] = row.model_copy(update={"purpose": purpose})
+    engine.wake()
+    assert engine.handed_out() == []
+    order = engine.runs.find_order(RUN_ID, "0001")
+    assert (order.status.value, order.reason) == ("cancelled", "the order was stopped: by me; it had not begun")
+    engine.assert_ended_well()
+
+
+def test_the_wish_to_stop_the_run_leaves_an_apply():
+    engine = queued_again(over=None)
+    engine.runs.request_stop(RUN_ID, "by me")
+    row = engine.runs.find_order(RUN_ID, "0001")
+    engine.runs.order_rows[RUN_ID]["0001"] = row.model_copy(update={"purpose": Purpose.APPLY})
+    engine.wake()
+    assert engine.handed_out() == ["0001"]
+
+
+def test_an_order_that_was_queued_again_is_not_started_from_memory():
+    """Its row may have a wish to stop meanwhile, which no lock lists."""
+    before = order_row(1, handed_over=1)
+    plan = decide(run_row(), [before], {}, START)
+    assert plan.dispatches
+    assert not may_be_applied(plan)
+    assert may_be_applied(decide(run_row(), [order_row(1)], {}, START))
 
 
 def test_an_order_that_was_never_dispatched_costs_no_claim():

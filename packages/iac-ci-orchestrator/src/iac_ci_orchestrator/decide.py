@@ -266,10 +266,11 @@ def _never_started(
         if order.status is not OrderState.QUEUED:
             return None
         ready, reason = readiness(order, by_num)
-        wish = order.stop_wish(run) if order.attempt > 1 else None
+        wish = order.stop_wish(run) if _had_worker(order) else None
         standing = standings.get(order.order_num)
         if wish is not None:
-            return _not_started(order, OrderState.CANCELLED, f"{wish}; it is not repeated"[:1024], now)
+            words = "it is not repeated" if order.attempt > 1 else "it had not begun"
+            return _not_started(order, OrderState.CANCELLED, f"{wish}; {words}"[:1024], now)
         if stop_reason is not None:
             return _not_started(order, OrderState.CANCELLED, stop_reason, now)
         if ready in NEVER_STARTS:
@@ -279,10 +280,10 @@ def _never_started(
             return _not_started(order, OrderState.CANCELLED, standing.text[:1024], now)
         return None
 
-    # In most passes nothing ends like this, and the graph need not be sorted. A first attempt that depends on nothing
-    # ends like this only with the run or for its group.
+    # In most passes nothing ends like this, and the graph need not be sorted. An order that had no worker yet and that
+    # depends on nothing ends like this only with the run or for its group.
     all_may = stop_reason is not None or bool(standings)
-    asked = queued if all_may else [one for one in queued if one.dependencies or one.when or one.attempt > 1]
+    asked = queued if all_may else [one for one in queued if one.dependencies or one.when or _had_worker(one)]
     if not any(map(without_start, asked)):
         return ()
     changes: list[EndOrder | Adopt] = []
@@ -293,6 +294,11 @@ def _never_started(
             changes.append(Adopt(order, _dispatch(run, order, now).after) if has_begun else EndOrder(order, after))
             by_num[order.order_num] = changes[-1].after
     return tuple(changes)
+
+
+def _had_worker(order: OrderRow) -> bool:
+    """Return whether a queued order was dispatched before: a request may have asked its worker to stop."""
+    return order.attempt > 1 or order.handed_over > 0
 
 
 def _approvals(

@@ -97,12 +97,13 @@ def may_be_applied(plan: Plan) -> bool:
     """Return whether a plan from remembered rows may be applied; if not, the rows are read and decided again.
 
     Other functions write requests to stop or cancel into rows without the lock. What such a request decides needs the
-    rows themselves: another attempt, the end of an order that never started, how a run with such an end has ended. A
-    request to cancel is a condition of every dispatch (``Runs.apply``). What begins a run or an approval, or ends an
-    approval, happens once and is decided from the rows too.
+    rows themselves: another attempt or worker, the end of an order that never started, how a run with such an end has
+    ended. A request to cancel is a condition of every dispatch (``Runs.apply``). What begins a run or an approval, or
+    ends an approval, happens once and is decided from the rows too.
     """
     rare = (plan.start, *plan.repeats, *plan.awaits, *plan.answers, *plan.expiries)
-    if any(one is not None for one in rare) or any(dispatch.after.attempt > 1 for dispatch in plan.dispatches):
+    again = any(dispatch.after.attempt > 1 or dispatch.after.handed_over for dispatch in plan.dispatches)
+    if again or any(one is not None for one in rare):
         return False
     cancelled = [end for end in plan.ends if end.after.status is OrderState.CANCELLED and end.before.status not in OPEN]
     if plan.finish is not None:
