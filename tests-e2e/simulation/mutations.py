@@ -427,9 +427,16 @@ def _wish_for_the_run(order: OrderRow, run: RunRow) -> str | None:
 
 
 def _end_claimed_or_not(
-    objects: Objects, workers: Workers, order: OrderRow, reason: str, *, reporter: Reporter, now: datetime
+    objects: Objects,
+    workers: Workers,
+    order: OrderRow,
+    status: OrderState,
+    reason: str,
+    *,
+    reporter: Reporter,
+    now: datetime,
 ) -> bool:
-    force_end(objects, workers, order, OrderState.FAILED, reason, reporter=reporter, now=now)
+    force_end(objects, workers, order, status, reason, reporter=reporter, now=now)
     return True
 
 

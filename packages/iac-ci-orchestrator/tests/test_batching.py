@@ -207,6 +207,36 @@ def test_an_order_that_gets_no_build_waits_and_shows_why():
     engine.assert_ended_well()
 
 
+STOPPED = {
+    "the run was cancelled: by me": lambda runs: runs.request_cancel(RUN_ID, "by me"),
+    "the order was stopped: by me": lambda runs: runs.request_stop(RUN_ID, "by me", order_num="0001"),
+}
+
+
+@pytest.mark.parametrize("reason", STOPPED)
+@pytest.mark.parametrize("is_claimed", [False, True])
+def test_an_order_that_waits_for_capacity_and_may_not_start_any_more_is_cancelled(reason, is_claimed):
+    engine = Engine([{"execution_target": "codebuild", "timeout": 60}], job_timeout=24 * 3600)
+    limited = Limited(engine, "workers.start_build", AtCapacity)
+    assert wake(engine)
+    STOPPED[reason](engine.runs)
+    if is_claimed:
+        # AWS has started a build all the same, and its answer was lost.
+        engine.claim("0001")
+    limited.takes = 1
+    engine.clock.advance(POLL_SECONDS)
+    assert wake(engine)
+    assert limited.asked == 1
+    row = engine.runs.find_order(RUN_ID, "0001")
+    if is_claimed:
+        assert row.status.value == "dispatching"
+        engine.report("0001")
+        wake(engine)
+    else:
+        assert (row.status.value, row.reason) == ("cancelled", f"{reason}; it had not begun")
+    engine.assert_ended_well()
+
+
 def test_orders_that_get_no_build_keep_no_function_waiting():
     builds = [{"execution_target": "codebuild", "timeout": 60}] * (2 * ROUND)
     engine = Engine([*builds, *[{"execution_target": "lambda", "timeout": 60}] * ROUND])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, StoredUnreadable
 from iac_ci_common.models.result import Claim, Reporter, Result
-from iac_ci_common.states import OrderState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import Objects, Workers
+    from iac_ci_common.states import OrderState
 
 
 def force_end(
@@ -63,12 +63,13 @@ def end_unclaimed(
     objects: Objects,
     workers: Workers,
     order: OrderRow,
+    status: OrderState,
     reason: str,
     *,
     reporter: Reporter,
     now: datetime,
 ) -> bool:
-    """End an order as failed that could not be dispatched, unless a worker has claimed it.
+    """End an order that could not be dispatched, or may not start any more, unless a worker has claimed it.
 
     AWS may refuse a repeated dispatch of an order that an earlier dispatch has started: only the claim proves that no
     worker runs its commands, now or later. Returns False if a worker has it, which then reports. Raises what the ports
@@ -76,7 +77,7 @@ def end_unclaimed(
     """
     if not prevent_start(objects, order, reporter=reporter, now=now):
         return False
-    force_end(objects, workers, order, OrderState.FAILED, reason, reporter=reporter, now=now)
+    force_end(objects, workers, order, status, reason, reporter=reporter, now=now)
     return True
 
 

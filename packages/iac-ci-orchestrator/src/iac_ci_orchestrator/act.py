@@ -342,7 +342,8 @@ class Orchestrator:
         left_slots = any(wait.before.waiting_for is None for wait in plan.waits) or bool(never_started)
         asks_on = bool(plan.asks) and left_slots
         followed_up = plan.repeats or plan.adopts or plan.answers or plan.expiries
-        repeat = bool(refused or dispatched.ended or followed_up or asks_on)
+        withdrawn = [self._end_unclaimed(one.order, one.reason, OrderState.CANCELLED) for one in plan.withdrawals]
+        repeat = bool(refused or dispatched.ended or followed_up or asks_on or any(withdrawn))
         if not refused:
             announcements = self._announcer.waits(run, orders, announcements)
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
@@ -536,14 +537,14 @@ class Orchestrator:
         self._projects.begin(plan.run, dispatch.after)
         return self._dispatcher.start(plan.run, dispatch)
 
-    def _end_unclaimed(self, order: OrderRow, reason: str) -> bool:
+    def _end_unclaimed(self, order: OrderRow, reason: str, status: OrderState = OrderState.FAILED) -> bool:
         ports = self._ports
         now = ports.clock.now()
-        if end_unclaimed(ports.objects, ports.workers, order, reason, reporter=Reporter.ORCHESTRATOR, now=now):
+        if end_unclaimed(ports.objects, ports.workers, order, status, reason, reporter=Reporter.ORCHESTRATOR, now=now):
             return True
         # A worker of an earlier dispatch has the order, so it stays `dispatching` until that worker reports.
         ports.logger.warning(
-            "repeated dispatch failed; worker of an earlier one runs",
+            "order not ended: a worker of an earlier dispatch runs",
             run_id=order.run_id,
             order_num=order.order_num,
             error=reason,

@@ -72,6 +72,14 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """An order whose dispatch may have been interrupted may not start any more: it ends, unless a worker has begun."""
+
+    order: OrderRow
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """A queued order that may not start any more has begun: a worker of an earlier dispatch has claimed it.
 
@@ -145,6 +153,7 @@ class Plan:
     ends: tuple[EndOrder, ...] = ()
     repeats: tuple[RepeatOrder, ...] = ()
     adopts: tuple[Adopt, ...] = ()
+    withdrawals: tuple[Withdraw, ...] = ()
     waits: tuple[Wait, ...] = ()
     asks: tuple[OrderRow, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
@@ -196,11 +205,11 @@ def decide(
         queued = _in_state(by_num.values(), OrderState.QUEUED)
     dispatched = _in_state(by_num.values(), OrderState.DISPATCHING)
     running = _in_state(by_num.values(), OrderState.RUNNING)
-    # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
     repeated = {repeat.after.order_num for repeat in repeats}
     slots = run.max_parallel - len(dispatched) - len(running) - len(repeated)
     first = _first(run, by_num, queued, slots, repeated, standings, now) if stop_reason is None else _First()
-    dispatches = (*_again(run, dispatched, now, claimed), *first.dispatches)
+    again, withdrawals = _again(run, dispatched, now, claimed)
+    dispatches = (*again, *first.dispatches)
     awaits, answers, expiries = _approvals(run, by_num, queued, results, now)
     changes: tuple[Dispatch | Wait | AwaitAnswer | TakeAnswer, ...] = (*dispatches, *first.waits, *awaits, *answers)
     for change in changes:
@@ -215,6 +224,7 @@ def decide(
         ends=(*reported, *(one for one in never_started if isinstance(one, EndOrder))),
         repeats=repeats,
         adopts=tuple(one for one in never_started if isinstance(one, Adopt)),
+        withdrawals=tuple(withdrawals),
         waits=tuple(first.waits),
         asks=tuple(first.asks),
         dispatches=dispatches,
@@ -340,14 +350,19 @@ def _stop_reason(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> str 
     """Return the reason why no further order may start, None if orders may start."""
     if run.preparation_error is not None:
         return f"the run could not be prepared: {run.preparation_error}"[:1024]
-    if run.cancel_reason is not None:
-        return f"the run was cancelled: {run.cancel_reason}"[:1024]
+    cancellation = _cancellation(run)
+    if cancellation is not None:
+        return cancellation
     if _is_over(run, now):
         waiting = sorted(order.order_name for order in orders if order.awaits_answer)
         if waiting:
             return f"{_TOO_LATE} while {', '.join(waiting[:5])} waited for an approval; {LONGER}"[:1024]
         return _TOO_LATE
     return None
+
+
+def _cancellation(run: RunRow) -> str | None:
+    return f"the run was cancelled: {run.cancel_reason}"[:1024] if run.cancel_reason is not None else None
 
 
 def _is_over(run: RunRow, at: datetime) -> bool:
@@ -379,12 +394,21 @@ def _not_started(order: OrderRow, status: OrderState, reason: str, now: datetime
     return order.model_copy(update={"status": status, "ended_at": now, "reason": reason, "waiting_for": None})
 
 
-def _again(run: RunRow, dispatched: Sequence[OrderRow], now: datetime, claimed: AbstractSet[str]) -> list[Dispatch]:
-    return [
-        Dispatch(order, order.model_copy(update={"dispatched_at": now}), _timeout(order, run, now), again=True)
-        for order in dispatched
-        if order.order_num not in claimed and _is_stale(order, now)
-    ]
+def _again(
+    run: RunRow, dispatched: Sequence[OrderRow], now: datetime, claimed: AbstractSet[str]
+) -> tuple[list[Dispatch], list[Withdraw]]:
+    """Return the dispatches that are repeated, and the orders that may not start any more instead."""
+    again, withdrawals = [], []
+    for order in dispatched:
+        if order.order_num in claimed or not _is_stale(order, now):
+            continue
+        reason = order.stop_wish(run) or _cancellation(run)
+        if reason is not None:
+            withdrawals.append(Withdraw(order, f"{reason}; it had not begun"[:1024]))
+        else:
+            after = order.model_copy(update={"dispatched_at": now})
+            again.append(Dispatch(order, after, _timeout(order, run, now), again=True))
+    return again, withdrawals
 
 
 @dataclass(slots=True)
