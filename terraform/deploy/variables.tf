@@ -649,11 +649,12 @@ variable "notifications" {
   }
 
   validation {
+    # What EventBridge takes (Amazon EventBridge API Reference, "CreateApiDestination"), without users and its wildcards.
     condition = alltrue([
       for one in values(var.notifications) :
-      one.kind == "https" ? can(regex("^https://[^\\s@*]+$", one.address)) && length(coalesce(one.address, "-")) <= 1024 : one.address == null
+      one.kind == "https" ? can(regex("^https://(%[0-9A-Fa-f][0-9A-Fa-f]|[A-Za-z0-9().!~';/?:&=+$,_-])+$", one.address)) && length(coalesce(one.address, "-")) <= 1024 : one.address == null
     ])
-    error_message = "notifications: https needs an address, an https URL of at most 1,024 characters without a user and asterisks; the others have none."
+    error_message = "notifications: https needs an address, an https URL of at most 1,024 characters, without a user, a fragment and asterisks; characters that no URL has are written as % and two hexadecimal digits. The others have none."
   }
 
   validation {
@@ -694,11 +695,12 @@ variable "notification_secrets" {
   sensitive   = true
 
   validation {
-    # A teardown has the variables of the archive, which holds no secrets of the environment.
+    # A teardown has the variables of the archive, which holds no secrets of the environment. EventBridge takes no colon
+    # in a header's value (Amazon EventBridge API Reference, "CreateConnection").
     condition = var.destroy_contents || alltrue([
-      for name, one in var.notifications : one.kind == "sns" || can(regex(one.kind == "slack" ? "^https://[^\\s@*]{1,512}$" : "^[ -~]{1,512}$", var.notification_secrets[name]))
+      for name, one in var.notifications : one.kind == "sns" || can(regex(one.kind == "slack" ? "^https://(%[0-9A-Fa-f][0-9A-Fa-f]|[A-Za-z0-9().!~';/?:&=+$,_-]){1,512}$" : "^[ -9;-~]{1,512}$", var.notification_secrets[name]))
     ])
-    error_message = "notification_secrets must have, for each notification of the kind slack, the webhook's https URL, and for each of the kind https 1 to 512 printable characters; a URL has at most 520."
+    error_message = "notification_secrets must have, for each notification of the kind slack, the webhook's https URL of at most 520 characters, and for each of the kind https 1 to 512 printable characters without a colon, which EventBridge does not take."
   }
 }
 

@@ -1261,6 +1261,24 @@ run "a_notification_in_clear_text_is_refused" {
   expect_failures = [var.notifications]
 }
 
+run "a_notification_to_an_address_that_eventbridge_refuses_is_refused" {
+  command = plan
+  variables {
+    notifications        = { one = { kind = "https", address = "https://audit.example.com/events#runs" } }
+    notification_secrets = { one = "a-key" }
+  }
+  expect_failures = [var.notifications]
+}
+
+run "a_notification_with_a_header_that_eventbridge_refuses_is_refused" {
+  command = plan
+  variables {
+    notifications        = { one = { kind = "https", address = "https://audit.example.com/%7Eevents?of=runs&x=(1)" } }
+    notification_secrets = { one = "user:password" }
+  }
+  expect_failures = [var.notification_secrets]
+}
+
 run "a_notification_without_its_secret_is_refused" {
   command = plan
   variables {
