@@ -3,6 +3,8 @@
 # Scripts source this file. A script defines `usage` and may add its own flags (`flag`) and checks (`problem`).
 
 set -euo pipefail
+# With it, cd prints where it goes, or goes elsewhere.
+unset CDPATH
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 script="$(basename "$0")"
 problems=()
@@ -61,10 +63,28 @@ need_tool() { command -v "$1" >/dev/null 2>&1 || problem "$1 is not on PATH: $2"
 need_terraform() {
   need_tool terraform "install Terraform 1.11 or newer"
   if command -v terraform >/dev/null 2>&1; then
-    local version
-    version="$(terraform version -json | sed -n 's/.*"terraform_version": *"\([0-9.]*\).*/\1/p')"
+    local answer version
+    if ! answer="$(terraform version -json 2>&1)"; then
+      # A version manager without a version for this folder, for example.
+      problem "terraform does not run: ${answer##*$'\n'}"
+      return
+    fi
+    version="$(sed -n 's/.*"terraform_version": *"\([0-9.]*\).*/\1/p' <<<"$answer")"
     [ "$(printf '%s\n1.11.0\n' "$version" | sort -V | head -1)" = 1.11.0 ] ||
       problem "Terraform $version is too old: install 1.11 or newer"
+  fi
+}
+
+# Needs uv, and the packages that it installs into the checkout. Sets `has_packages`.
+need_packages() {
+  has_packages=""
+  need_tool uv "https://docs.astral.sh/uv/"
+  if ! command -v uv >/dev/null 2>&1; then return; fi
+  local found='import sys; from importlib.util import find_spec as f; sys.exit(not (f("boto3") and f("iac_ci_cli")))'
+  if (cd "$root" && uv run --quiet --no-sync python -c "$found") >/dev/null 2>&1; then
+    has_packages=yes
+  else
+    problem "the Python packages of this checkout are not installed: run 'uv sync' in $root"
   fi
 }
 

@@ -34,14 +34,14 @@ def archive(tmp_path):
     (folder / "MANIFEST.sha256").write_text("".join(sums))
     program(programs / "terraform", "echo terraform was called >&2; exit 9")
 
-    def run(*arguments):
+    def run(*arguments, stdin=subprocess.DEVNULL):
         return subprocess.run(
             ["bash", folder / "teardown", *arguments],
             env={"PATH": f"{programs}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
             timeout=600,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
         )
 
     return run, programs
@@ -80,6 +80,20 @@ def test_what_is_not_known_is_not_taken_for_no_runs(archive):
     assert (done.returncode, "AWS did not list the open runs" in done.stderr) == (5, True)
     assert "'terraform init' failed in deploy" in run("--yes", "--with-open-runs").stderr
     assert "'terraform init' failed in deploy" in run("--plan").stderr
+
+
+def test_the_end_of_the_input_is_no_answer(archive):
+    """Ctrl-D at the question says what it means, as any answer but yes does."""
+    run, programs = archive
+    program(programs / "terraform", "exit 0")
+    (programs.parent / "archive/ecr").mkdir()
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, b"\x04")
+    done = run("--with-open-runs", stdin=terminal)
+    os.close(keyboard)
+    os.close(terminal)
+    assert done.returncode == 2
+    assert "Type yes to continue: Nothing was changed." in done.stderr
 
 
 def test_the_instructions_remove_a_state_bucket_of_any_size(tmp_path):

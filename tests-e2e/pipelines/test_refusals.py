@@ -82,6 +82,39 @@ def test_missing_tools_are_named():
     assert "run pipelines/build" in done.stderr
 
 
+def program(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_a_terraform_that_does_not_run_is_a_problem(tmp_path):
+    """A version manager's program ends so in a folder that it has no version for."""
+    program(tmp_path / "terraform", 'echo "No version is set for command terraform" >&2; exit 126')
+    done = run("ecr", "--what", "--region", "eu-central-1", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert done.returncode == 2
+    assert "terraform does not run: No version is set for command terraform" in done.stderr
+    assert "unknown argument: --what" in done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_checkout_without_its_packages_is_a_problem(script, tmp_path):
+    program(tmp_path / "uv", 'echo "ModuleNotFoundError: No module named boto3" >&2; exit 1')
+    done = run(script, "--region", "eu-central-1", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert done.returncode == 2
+    assert f"the Python packages of this checkout are not installed: run 'uv sync' in {ROOT}" in done.stderr
+    assert "ModuleNotFoundError" not in done.stderr
+
+
+def test_the_search_path_of_cd_moves_no_script():
+    """With CDPATH in the environment, cd prints where it goes, or goes elsewhere."""
+    prints_root = ["bash", "-c", 'source pipelines/settings.sh; printf %s "$root"']
+    environment = {"PATH": "/usr/bin:/bin", "CDPATH": "."}
+    done = subprocess.run(prints_root, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.stdout == str(ROOT)
+    done = subprocess.run([".ci/full", "what"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 def test_a_wrong_file_of_variables_hides_no_other_problem(tmp_path):
     (tmp_path / "uv").write_text('#!/bin/sh\nshift 3\nexec "$@"\n')
     (tmp_path / "uv").chmod(0o755)
