@@ -654,6 +654,13 @@ def test_a_link_to_the_page_has_the_generation_of_the_connection(stack, generati
     assert json.loads(iac_ci("open", RUN_ID, "--json").stdout)["link"].startswith(start)
 
 
+def test_a_link_needs_no_right_to_read_the_bucket(stack):
+    """An order that is being dispatched does not matter to the link."""
+    stack.prepared({}).order("0001", OrderState.DISPATCHING, dispatched_at=START)
+    stack.internal = None
+    assert iac_ci("open", RUN_ID).stdout.startswith(f"https://ci.example/live/runs/{RUN_ID}/open?key=")
+
+
 def test_a_stack_without_pages_makes_no_link(stack):
     stack.prepared({})
     for parameters, address in (

@@ -44,11 +44,12 @@ def open_page(
     connection = options.connect()
     run = whole_run_id(connection, run)
     with progress("Making the link", quiet=options.as_json):
-        rows = find_run(connection.runs, connection.internal, run)
-        if rows.run is None:
+        row = connection.runs.find_run(run)
+        if row is None:
+            find_run(connection.runs, connection.internal, run)
             hint = f"See how far it is: {connection.command('status', run)}"
             raise CommandFailed(f"run {run} has no page yet: it is still being prepared", hint=hint)
-        made = page_link(connection, rows.run)
+        made = page_link(connection, row)
     write(
         json.dumps({"schema_version": 1, "run_id": run, "link": made, "seconds": OPEN_SECONDS})
         if options.as_json
