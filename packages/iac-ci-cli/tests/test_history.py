@@ -9,9 +9,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from iac_ci_cli import stack_options
+from iac_ci_cli import render, stack_options
 from iac_ci_cli.answers import schema
 from iac_ci_cli.history import Wanted, find_runs
 from iac_ci_cli.main import app
@@ -195,6 +196,18 @@ def test_arguments_that_mean_nothing_are_refused(stack, arguments):
 def test_no_run_is_said_in_words(stack):
     assert CliRunner().invoke(app, ["runs"]).stdout == "There were no runs in the last 90 days.\n"
     assert CliRunner().invoke(app, ["runs", "--pr", "3"]).stdout == "No run fits.\n"
+
+
+@pytest.mark.parametrize("width", [40, 80, 300])
+def test_no_word_is_broken_on_a_narrow_terminal(stack, width, monkeypatch):
+    """On 80 columns the table had cells of four letters; on 60 it had a letter on each line."""
+    monkeypatch.setattr(render, "console", lambda: Console(force_terminal=True, width=width, color_system=None))
+    run = stack.ran(1, timedelta(hours=1), pull_request=None)
+    lines = CliRunner().invoke(app, ["runs"]).stdout.splitlines()
+    facts = ("plan", "github.com/acme/infra", "main", "alice")
+    assert {run, "succeeded", *facts} <= {word.strip(",") for line in lines for word in line.split()}
+    assert any("Started by" in line for line in lines) == (width == 300)
+    assert all(len(line.rstrip()) <= width for line in lines)
 
 
 def test_a_stack_of_a_version_before_is_named(stack):

@@ -9,9 +9,10 @@ from datetime import timedelta
 import boto3
 import pytest
 from moto import mock_aws
+from rich.console import Console
 from typer.testing import CliRunner
 
-from iac_ci_cli import control, stack_options
+from iac_ci_cli import control, render, stack_options
 from iac_ci_cli.diagnosis import WatchdogState
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
@@ -652,6 +653,24 @@ def test_a_link_to_the_page_has_the_generation_of_the_connection(stack, generati
     assert found.generation == generation
     assert found.expires_at - now == timedelta(minutes=15)
     assert json.loads(iac_ci("open", RUN_ID, "--json").stdout)["link"].startswith(start)
+
+
+LONG = "a-name-that-is-longer-than-a-half-of-a-narrow-terminal"
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_a_narrow_terminal_shows_whole_words(stack, width, monkeypatch):
+    stack.prepared({"order_name": LONG}, {"dependencies": [LONG]})
+    stack.order("0001", OrderState.FAILED, dispatched_at=START, ended_at=START, reason="it ended unsuccessfully")
+    monkeypatch.setattr(render, "console", lambda: Console(force_terminal=True, width=width, color_system=None))
+    shown = iac_ci("status", RUN_ID).stdout
+    assert {"failed", "unsuccessfully"} <= set(shown.replace(",", " ").split())
+    assert (LONG in shown) == (width == 30)
+
+
+def test_without_a_terminal_names_are_whole(stack):
+    stack.prepared({"order_name": LONG * 2})
+    assert LONG * 2 in iac_ci("status", RUN_ID).stdout
 
 
 def test_a_link_needs_no_right_to_read_the_bucket(stack):

@@ -6,9 +6,10 @@ import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -27,7 +28,14 @@ from iac_ci_common.errors import PortFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console
+
 commands = typer.Typer()
+
+_HEADINGS: Final = (
+    "Run", "State", "Accepted", "Took", "Job", "Repository", "Branch", "Pull request", "Started by",
+)  # fmt: skip
+_NONE: Final = "-"
 
 
 class ListedState(StrEnum):
@@ -115,10 +123,9 @@ def runs(
         write(_as_json(page))
         return
     if not page.runs:
-        write("No run fits." if wanted != Wanted() else "There were no runs in the last 90 days.")
+        write("No run fits." if wanted != Wanted() or after is not None else "There were no runs in the last 90 days.")
     else:
-        console = render.wide_console()
-        console.print(_table(page))
+        _print(render.wide_console(), page)
     if page.next_page is not None:
         states = "".join(f" --state {one.value}" for one in state or ())
         again = f"{_options(asked)}{states} --after {page.next_page}{client.options}"
@@ -130,12 +137,25 @@ def _options(asked: Mapping[str, object]) -> str:
     return "".join(f" {name} {shlex.quote(plain(str(value)))}" for name, value in given.items())
 
 
-def _table(page: Page) -> Table:
+def _print(console: Console, page: Page) -> None:
+    """Print the runs as a table; if that is wider than the terminal, each with its facts below its id."""
+    rows = [[one_line(cell) for cell in _cells(run)] for run in page.runs]
+    if render.fits(console, table := _table(rows)):
+        console.print(table)
+        return
+    for run_id, state, *facts in rows:
+        console.print(Text(f"{run_id}  {state}"), soft_wrap=True)
+        named = zip(_HEADINGS[2:], facts, strict=True)
+        listed = ", ".join(f"{heading.lower()} {fact}" for heading, fact in named if fact not in {"", _NONE})
+        console.print(Padding(Text(listed), (0, 0, 0, 2)))
+
+
+def _table(rows: list[list[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("Run", "State", "Accepted", "Took", "Job", "Repository", "Branch", "Pull request", "Started by"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in {"Run", "State"})
-    for run in page.runs:
-        table.add_row(*(Text(one_line(cell)) for cell in _cells(run)))
+    for heading in _HEADINGS:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*map(Text, row))
     return table
 
 
@@ -145,7 +165,7 @@ def _cells(run: ListedRun) -> list[str]:
         facts = [UNKNOWN] * 5
     else:
         pull = f"#{run.pull_request}" if run.pull_request is not None else None
-        facts = [cell or "-" for cell in (run.job, run.repository, run.branch, pull, run.actor)]
+        facts = [cell or _NONE for cell in (run.job, run.repository, run.branch, pull, run.actor)]
     return [run.run_id, run.state.replace("_", " "), shown_time(run.accepted_at), took, *facts]
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _TAIL_LINES: Final = 20
 _WIDEST: Final = 1000
+_NARROW: Final = 60
+"""On narrower terminals the columns of a table leave no room for names and reasons."""
+
 COLOURS: Final = {
     OrderState.SUCCEEDED: "green",
     OrderState.FAILED: "red",
@@ -63,6 +67,11 @@ def wide_console() -> Console:
     return found if found.is_terminal else Console(highlight=False, markup=False, width=_WIDEST)
 
 
+def fits(console: Console, table: Table) -> bool:
+    """Return whether a console shows a table without a break in a cell."""
+    return console.measure(table, options=console.options.update_width(_WIDEST)).maximum <= console.width
+
+
 def line(text: str, style: str = "") -> Text:
     """Return a line of text for a console."""
     return Text(text, style)
@@ -78,17 +87,41 @@ def state_of(order: OrderRow) -> str:
     return state_words(order).replace("_", " ")
 
 
-def orders_table(rows: RunRows, now: datetime) -> Table:
-    """Return a table of all orders: state, duration, changes, and what each waits for or why it ended."""
+def print_orders(console: Console, rows: RunRows, now: datetime) -> None:
+    """Print all orders: state, duration, changes, and what each waits for or why it ended.
+
+    They are a table, on a narrow terminal a line each with the last of these below it.
+    """
+    if console.width >= _NARROW:
+        console.print(_orders_table(rows, now))
+        return
     by_num = {order.order_num: order for order in rows.orders}
-    with_changes = any(changes(order) for order in rows.orders)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("Order", "State", "Duration", *(["Changes"] if with_changes else []), "Waits for, or reason"):
-        table.add_column(heading, overflow="fold")
     for order in rows.orders:
-        cells = [Text(order.order_name), Text(state_of(order), style=COLOURS.get(order.status, ""))]
-        cells += [Text(duration_at(order, now)), *([Text(changes(order))] if with_changes else [])]
-        table.add_row(*cells, Text(one_line(waits_for(order, by_num))))
+        facts = [state_of(order), duration_at(order, now), changes(order)]
+        console.print(Text(f"{order.order_name}: {', '.join(filter(None, facts))}"), soft_wrap=True)
+        if why := one_line(waits_for(order, by_num)):
+            console.print(Padding(Text(why), (0, 0, 0, 2)))
+
+
+def _orders_table(rows: RunRows, now: datetime) -> Table:
+    by_num = {order.order_num: order for order in rows.orders}
+    columns: dict[str, list[Text]] = {
+        "Order": [Text(order.order_name) for order in rows.orders],
+        "State": [Text(state_of(order), style=COLOURS.get(order.status, "")) for order in rows.orders],
+        "Duration": [Text(duration_at(order, now)) for order in rows.orders],
+        "Changes": [Text(changes(order)) for order in rows.orders],
+        "Waits for, or reason": [Text(one_line(waits_for(order, by_num))) for order in rows.orders],
+    }
+    if not any(columns["Changes"]):
+        del columns["Changes"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, cells in columns.items():
+        # Names and reasons give way to the words of the others.
+        gives_way = heading in {"Order", "Waits for, or reason"}
+        words = [] if gives_way else [heading, *(word for cell in cells for word in cell.plain.split())]
+        table.add_column(heading, overflow="fold", min_width=max(map(len, words), default=None))
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
 
 

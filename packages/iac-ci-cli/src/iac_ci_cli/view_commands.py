@@ -52,8 +52,8 @@ def status(
         write(f"Run {run} is being prepared: its code and secrets are collected.")
         write(f"If it stays so, see: {connection.command('doctor', run)}")
     else:
-        console = render.console()
-        console.print(render.orders_table(rows, connection.clock.now()))
+        console = render.wide_console()
+        render.print_orders(console, rows, connection.clock.now())
         console.print(render.line(render.summary(rows.run, rows.orders)), soft_wrap=True)
 
 

@@ -120,14 +120,13 @@ def run(
     )
     with problems_of("the list of secrets"):
         secrets = read_secrets(example, secret or ())
+    mirrors = _tool_sources(tool_sources)
     if not as_json:
         typer.echo("Starting a local cloud …")
     with (
         interrupted(_ENDED),
         ended_by_signals(),
-        LocalCloud(
-            stack_name=stack, log_level=log_level, announced=True, tool_sources=_tool_sources(tool_sources)
-        ) as cloud,
+        LocalCloud(stack_name=stack, log_level=log_level, announced=True, tool_sources=mirrors) as cloud,
     ):
         seed(cloud, secrets)
         connection = _connect(cloud)
@@ -214,14 +213,13 @@ def up(
         raise CommandFailed(f"{folder} is not a folder", exit_code=ExitCode.BAD_INPUT)
     with problems_of("the list of secrets"):
         secrets = read_secrets(job, secret or ())
+    mirrors = _tool_sources(tool_sources)
     if not as_json:
         typer.echo("Starting a local cloud …")
     with (
         interrupted(_ENDED),
         ended_by_signals(),
-        LocalCloud(
-            stack_name=stack, log_level=log_level, announced=True, tool_sources=_tool_sources(tool_sources)
-        ) as cloud,
+        LocalCloud(stack_name=stack, log_level=log_level, announced=True, tool_sources=mirrors) as cloud,
         contextlib.suppress(KeyboardInterrupt),
     ):
         seed(cloud, secrets)
