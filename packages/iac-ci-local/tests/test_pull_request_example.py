@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from typer.testing import CliRunner
 
+from iac_ci_cli.errors import CommandFailed
 from iac_ci_common.errors import InputProblems
+from iac_ci_local.commands import app
 from iac_ci_local.example import check_example
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON, Demo
 from iac_ci_local.pull_request import NoRunStarted, OpenedPullRequest, opened_pull_request
@@ -73,6 +76,18 @@ def test_every_problem_is_reported_before_anything_starts(
     for part in expected:
         assert part in text
     assert not (tmp_path / "hosted").exists()
+
+
+def test_the_problems_of_secrets_are_reported_with_the_others(example: Path) -> None:
+    """The command said that the job has them, after it had said that a local cloud starts."""
+    (example / "local-secrets.json").write_text('{"nope": 1}')
+    (example / "base" / ".iac-ci.yml").unlink()
+    done = CliRunner().invoke(app, ["pr", str(example)])
+    assert isinstance(done.exception, CommandFailed)
+    assert done.exception.message == "the pull request"
+    where = [problem.where for problem in done.exception.problems]
+    assert where == [str(example / "base" / ".iac-ci.yml"), "local-secrets.json"]
+    assert "Starting" not in done.output
 
 
 class NoRuns:

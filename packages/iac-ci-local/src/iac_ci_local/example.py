@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.errors import ConfigurationProblems, InputProblems, Problem
 from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_local.fake_hosts.repository import read_folder
+from iac_ci_local.seed_secrets import read_secrets
 from iac_ci_projects import files_to_read
 from iac_ci_triggers.configuration import FILE_NAME, jobs_for_pull_request, read_configuration, with_project_jobs
 
@@ -20,7 +21,21 @@ _LINK: Final = "120000"
 
 
 def check_example(example: Path) -> None:
-    """Raise ``InputProblems`` if no run would start: a missing folder or file, a bad configuration, no matching job."""
+    """Raise ``InputProblems`` if no run would start: a missing folder or file, a bad configuration, no matching job.
+
+    The problems of its secrets are among them.
+    """
+    problems: list[Problem] = []
+    for check in (_check_job, read_secrets):
+        try:
+            check(example)
+        except InputProblems as error:
+            problems += error.problems
+    if problems:
+        raise InputProblems(problems)
+
+
+def _check_job(example: Path) -> None:
     problems = [
         Problem(str(example / name), "is not a folder")
         for name in (BASE_FOLDER, CHANGE_FOLDER)
