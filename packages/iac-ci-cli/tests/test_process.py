@@ -156,6 +156,7 @@ def test_what_keeps_aws_from_answering_is_explained(capsys, environment, monkeyp
         ("InvalidToken", "reading x: AWS does not know these credentials"),
         ("RequestTimeTooSkewed", "reading x: this machine's clock differs from that of AWS"),
         ("ProvisionedThroughputExceededException", "reading x: AWS asks for fewer requests"),
+        ("InternalServerError", "reading x: AWS has a fault of its own"),
         ("SomethingNew", "reading x: AWS refused: SomethingNew Its own words"),
     ],
 )
@@ -166,6 +167,17 @@ def test_a_refusal_of_aws_keeps_what_was_done(code, message):
     with pytest.raises(PortFailed) as caught, aws_errors("reading x"):
         raise ClientError(answer, "GetParameter")
     assert aws_message(caught.value)[0] == message
+
+
+def test_the_missing_permission_is_named():
+    from botocore.exceptions import ClientError
+
+    said = (
+        "User: arn:aws:sts::123456789012:assumed-role/dev/me is not authorized to perform: dynamodb:UpdateItem on"
+        " resource: arn:aws:dynamodb:eu-west-1:123456789012:table/iac-ci-orders because no policy allows it"
+    )
+    error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, "UpdateItem")
+    assert aws_message(error)[0] == "the AWS credentials may not do this (dynamodb:UpdateItem)"
 
 
 def test_a_region_that_is_not_enabled_is_a_reason_for_unknown_credentials():

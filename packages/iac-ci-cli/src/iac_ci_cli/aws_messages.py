@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from traceback import walk_tb
 from typing import Final
 
@@ -47,6 +48,10 @@ _NOT_ALLOWED: Final = (
     "the AWS credentials may not do this",
     "Ask for the permission, or check --profile or AWS_PROFILE.",
 )
+_ACTION: Final = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
+"""What AWS says of a missing permission (AWS IAM User Guide, "Troubleshoot access denied error messages")."""
+
+_FAULT: Final = ("AWS has a fault of its own", "Run the command again in a moment.")
 # A region that has to be enabled first knows no credentials of an account that has not done so (AWS Account Management
 # Reference Guide, "Enable or disable AWS Regions in your account").
 _UNKNOWN: Final = (
@@ -77,6 +82,13 @@ _BY_CODE: Final = {
         "AWS refused the credentials' signature",
         "Check AWS_SECRET_ACCESS_KEY and this machine's clock.",
     ),
+    "InternalServerError": _FAULT,
+    "InternalServiceError": _FAULT,
+    "InternalError": _FAULT,
+    "InternalFailure": _FAULT,
+    "ServiceUnavailable": _FAULT,
+    "500": _FAULT,
+    "503": _FAULT,
     "AccessDenied": _NOT_ALLOWED,
     "AccessDeniedException": _NOT_ALLOWED,
     # The answer to a HEAD request has no body.
@@ -116,8 +128,11 @@ def _explain(cause: BaseException, error: BaseException) -> tuple[str, str]:
     code = str((response or {}).get("Error", {}).get("Code", ""))
     message, hint = _BY_CODE.get(code) or _by_name(cause) or ("", "")
     activity = "" if cause is error else str(getattr(error, "message", "")).partition(":")[0]
+    said_by_aws = str((response or {}).get("Error", {}).get("Message", ""))
+    action = _ACTION.search(said_by_aws)
+    if message and action is not None:
+        message += f" ({action[1]})"
     if not message:
-        said_by_aws = str((response or {}).get("Error", {}).get("Message", ""))
         message = f"AWS refused: {code} {said_by_aws}".strip() if code else "the request to AWS could not be made"
         hint = "" if code else _ENVIRONMENT
     endpoint = str(getattr(cause, "kwargs", {}).get("endpoint_url", "")) or "AWS"
