@@ -48,7 +48,10 @@ def warnings(variables: dict[str, Any], outputs: dict[str, Any] | None) -> list[
 
 
 def _narrowed(variables: dict[str, Any]) -> list[str]:
-    patterns = {pattern for entry in (variables.get(SECRETS) or {}).values() for pattern in entry}
+    listed = variables.get(SECRETS)
+    # Terraform refuses what has another type.
+    entries = [entry for entry in listed.values() if isinstance(entry, list)] if isinstance(listed, dict) else []
+    patterns = {pattern for entry in entries for pattern in entry if isinstance(pattern, str)}
     return sorted(pattern for pattern in patterns if "*" in pattern and "**" not in pattern and pattern != "*")
 
 

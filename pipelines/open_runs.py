@@ -41,13 +41,15 @@ def left(stack: str) -> None:
 
 
 def main() -> None:
-    """Run the command in the arguments; print an error of AWS as one line."""
+    """Run the command in the arguments; print an error of AWS or in stored data as one line."""
     commands = {"check": check, "left": left}
     try:
         commands[sys.argv[1]](sys.argv[2])
     except (ClientError, BotoCoreError) as error:
-        sys.stderr.write(f"teardown: {error}\n")
-        sys.exit(1)
+        sys.exit(f"teardown: {error}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        kind = type(error).__name__
+        sys.exit(f"teardown: the stack's outputs or one of its runs cannot be read ({kind}: {error!s:.200})")
 
 
 if __name__ == "__main__":

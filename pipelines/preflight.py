@@ -108,7 +108,7 @@ def _number(variables: dict[str, Any], name: str) -> int | None:
     """Return a variable that is a number, also as text, which Terraform accepts; None for what it refuses itself."""
     try:
         return int(variables[name])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -183,7 +183,7 @@ def _judge_api_role(facts: Facts, variables: dict[str, Any], report: Report) -> 
             "API Gateway's account role is this stack's to set" if not name else f"{own} is API Gateway's"
         )
         return
-    if variables.get("manage_api_gateway_account") in {True, "true"}:
+    if variables.get("manage_api_gateway_account") in (True, "true"):
         report.problems.append(
             f"API Gateway of this account and region has the role {facts.api_role}, which other APIs use for their"
             " logs, and manage_api_gateway_account would replace it. Remove the variable"
@@ -260,7 +260,7 @@ def _builds(region: str, variables: dict[str, Any]) -> dict[str, Any]:
         size = machine if machine.startswith("2") else machine.capitalize()
         return f"concurrently running builds for {kind}/{size} environment".lower()
 
-    own = quotas[name(variables.get("build_compute_type") or "BUILD_GENERAL1_SMALL")]
+    own = quotas[name(str(variables.get("build_compute_type") or "BUILD_GENERAL1_SMALL"))]
     sizes = variables.get("order_sizes")
     named = sizes.items() if isinstance(sizes, dict) else ()
     missing = tuple(size for size, machine in named if quotas.get(name(str(machine)), {}).get("Value") == 0)

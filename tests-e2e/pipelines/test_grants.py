@@ -85,3 +85,8 @@ def test_patterns_that_matched_slashes_before_are_warned_about(
 ) -> None:
     found = grants.warnings({"secret_allow_list": {"api": patterns}}, outputs)
     assert [line.rpartition(": ")[2] for line in found] == ([f"{named}."] if named else [])
+
+
+@pytest.mark.parametrize("value", [None, ["network/*"], {"api": "network/*"}, {"api": [1, None]}, "text"])
+def test_a_list_of_another_type_is_left_to_terraform(grants: Any, value: Any) -> None:
+    assert grants.warnings({"secret_allow_list": value}, BEFORE) == []

@@ -110,12 +110,13 @@ def test_it_refuses_where_a_run_cannot_be_read(deployed):
     place = {"Bucket": "acme-internal", "Key": f"tmp/jobs/{FORGOTTEN}/job.json"}
     sound = storage.get_object(**place)["Body"].read()
     storage.put_object(**place, Body=b'{"stack_level": "two"}')
-    done = deployed.run("deploy")
+    done, removed = deployed.run("deploy"), deployed.run("teardown", "--yes")
     storage.put_object(**place, Body=sound)
-    assert done.returncode == 1
-    assert "cannot be read (ValueError" in done.stderr
-    assert "Nothing was changed" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, removed.returncode) == (1, 3)
+    for said in (done.stderr, removed.stderr):
+        assert "cannot be read (ValueError" in said
+        assert "Nothing was changed" in said
+        assert "Traceback" not in said
 
 
 def test_it_goes_back_once_they_have_ended(deployed):

@@ -38,6 +38,13 @@ def test_what_is_reserved_for_others_is_not_there_for_the_stack():
     assert judge(Facts(concurrent_executions=1000, reserved_by_others=900), VARIABLES).derived == {"max_parallel": 50}
 
 
+@pytest.mark.parametrize("value", [[], {}, 5, float("inf"), True, "text"])
+def test_a_value_of_another_type_is_left_to_terraform(value):
+    names = ("max_parallel", "worker_concurrency", "build_concurrency", "manage_api_gateway_account")
+    facts = Facts(concurrent_executions=1000, concurrent_builds=10, api_role="r/other", api_role_known=True)
+    judge(facts, VARIABLES | dict.fromkeys(names, value))
+
+
 @pytest.mark.parametrize(
     ("file", "environment", "max_parallel"),
     [
