@@ -41,11 +41,13 @@ def needed(stack: str, region: str, account: str, partition: str) -> dict[str, s
     return {action: resource.format(**names) for action, resource in NEEDED.items()}
 
 
-def missing_rights(stack: str, region: str) -> tuple[str, ...]:
+def missing_rights(stack: str, region: str, *, boundary: str | None = None, key: str | None = None) -> tuple[str, ...]:
     """Return the actions that IAM's simulation refuses the caller, sorted; none for the account's root.
 
-    The simulation knows the caller's own policies and boundary, and the organisation's (AWS IAM User Guide, "Testing
-    IAM policies"). Raises boto3's errors, also where the caller may not simulate.
+    ``boundary`` is the permissions boundary of the stack's roles: a caller may be allowed to create roles with that one
+    only. With a ``key`` of the operator's, none is created. The simulation knows the caller's own policies and
+    boundary, and the organisation's (AWS IAM User Guide, "Testing IAM policies"). Raises boto3's errors, also where the
+    caller may not simulate.
     """
     identity = boto3.client("sts", region_name=region).get_caller_identity()
     arn, account = identity["Arn"], identity["Account"]
@@ -55,8 +57,13 @@ def missing_rights(stack: str, region: str) -> tuple[str, ...]:
     source = _policy_source(iam, arn)
     refused = []
     for action, resource in needed(stack, region, account, arn.split(":")[1]).items():
+        if key is not None and action == "kms:CreateKey":
+            continue
         answer = iam.simulate_principal_policy(
-            PolicySourceArn=source, ActionNames=[action], ResourceArns=[resource], ContextEntries=_context(action)
+            PolicySourceArn=source,
+            ActionNames=[action],
+            ResourceArns=[resource],
+            ContextEntries=_context(action, region, boundary),
         )
         if any(result["EvalDecision"] != "allowed" for result in answer["EvaluationResults"]):
             refused.append(action)
@@ -78,13 +85,16 @@ def _policy_source(iam: Any, arn: str) -> str:
     return found
 
 
-def _context(action: str) -> list[dict[str, Any]]:
-    if action != "iam:PassRole":
-        return []
+def _context(action: str, region: str, boundary: str | None) -> list[dict[str, Any]]:
+    """Return what conditions of the caller's policies may ask about the call."""
+    values = {}
+    if not action.startswith("iam:"):
+        values["aws:RequestedRegion"] = region
+    if action == "iam:PassRole":
+        values["iam:PassedToService"] = "lambda.amazonaws.com"
+    if action in {"iam:CreateRole", "iam:PutRolePolicy"} and boundary is not None:
+        values["iam:PermissionsBoundary"] = boundary
     return [
-        {
-            "ContextKeyName": "iam:PassedToService",
-            "ContextKeyValues": ["lambda.amazonaws.com"],
-            "ContextKeyType": "string",
-        }
+        {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
+        for name, value in values.items()
     ]

@@ -41,9 +41,11 @@ _FROM_ENVIRONMENT: Final = (
     "architecture",
     "build_compute_type",
     "build_concurrency",
+    "kms_key_arn",
     "manage_api_gateway_account",
     "max_parallel",
     "page_concurrency",
+    "permissions_boundary_arn",
     "worker_concurrency",
 )
 """Variables that are judged and that the operator may also set as TF_VAR_…"""
@@ -224,8 +226,18 @@ def read_facts(variables: dict[str, Any], *, rights: bool) -> Facts:
     ask("the role of API Gateway", lambda: _api_role(region))
     ask("the region of the stack's roles", lambda: {"region_of_roles": _region_of_roles(variables["stack"], region)})
     if rights:
-        ask("what the caller may do", lambda: {"missing_rights": missing_rights(variables["stack"], region)})
+        ask("what the caller may do", lambda: {"missing_rights": _missing_rights(variables)})
     return Facts(**found, missing_services=_missing_services(region), unknown=tuple(unknown))
+
+
+def _missing_rights(variables: dict[str, Any]) -> tuple[str, ...]:
+    boundary, key = (variables.get(name) for name in ("permissions_boundary_arn", "kms_key_arn"))
+    return missing_rights(
+        variables["stack"],
+        variables["region"],
+        boundary=boundary if isinstance(boundary, str) else None,
+        key=key if isinstance(key, str) else None,
+    )
 
 
 def _client(service: str, region: str) -> Any:

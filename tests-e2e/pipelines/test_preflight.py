@@ -23,6 +23,7 @@ import preflight  # noqa: E402
 from preflight import Facts, judge  # noqa: E402
 
 VARIABLES = {"stack": "acme", "region": "eu-central-1", "image_uri": "x"}
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 
 
 @pytest.mark.parametrize(
@@ -210,6 +211,33 @@ def test_the_shipped_policy_allows_what_is_asked_for(action):
         for statement in POLICY["Statement"]
         if "Condition" not in statement or action == "iam:PassRole"
     )
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+def test_what_an_organisation_asks_of_roles_and_keys_is_simulated(monkeypatch, restricted):
+    """A caller that may create roles with the boundary only, and no keys, may deploy with both of the operator's."""
+    asked = {}
+
+    class Aws:
+        def get_caller_identity(self):
+            return {"Arn": "arn:aws:iam::123456789012:user/me", "Account": "123456789012"}
+
+        def simulate_principal_policy(self, *, ActionNames, ContextEntries, **_):  # noqa: N803
+            found = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in ContextEntries}
+            asked[ActionNames[0]] = found
+            creates_role = ActionNames[0] in {"iam:CreateRole", "iam:PutRolePolicy"}
+            may = (
+                found.get("iam:PermissionsBoundary") == [BOUNDARY]
+                if creates_role
+                else ActionNames[0] != "kms:CreateKey"
+            )
+            return {"EvaluationResults": [{"EvalDecision": "allowed" if may else "implicitDeny"}]}
+
+    monkeypatch.setattr(deployer_rights.boto3, "client", lambda *_, **__: Aws())
+    own = {"permissions_boundary_arn": BOUNDARY, "kms_key_arn": "arn:aws:kms:eu-central-1:123456789012:key/1"}
+    refused = preflight._missing_rights(VARIABLES | (own if restricted else {}))
+    assert refused == (() if restricted else ("iam:CreateRole", "iam:PutRolePolicy", "kms:CreateKey"))
+    assert asked["lambda:CreateFunction"] == {"aws:RequestedRegion": ["eu-central-1"]}
 
 
 def test_the_shipped_policy_fits_and_reaches_no_other_stack():
