@@ -19,7 +19,7 @@ from iac_ci_cli.executions import StepFunctionExecutions
 from iac_ci_cli.main import app
 from iac_ci_cli.run_logs import Follower
 from iac_ci_common import capabilities, keys
-from iac_ci_common.errors import NotFound
+from iac_ci_common.errors import NotFound, PortFailed, Throttled
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.ports import Transition
@@ -525,6 +525,51 @@ def test_what_a_dead_worker_has_sent_is_shown_to_its_end(stack):
     stack.order("0001", OrderState.FAILED, dispatched_at=START, ended_at=START)
     done = iac_ci("logs", RUN_ID, "--follow")
     assert (done.exit_code, done.stdout) == (0, "── order-0001\nits last words\n")
+
+
+class FailsAtFirst:
+    """Objects of which the first three calls fail."""
+
+    def __init__(self, objects, error):
+        self._objects, self._error, self._calls = objects, error, 0
+
+    def __getattr__(self, name):
+        def call(*arguments, **options):
+            self._calls += 1
+            if self._calls <= 3:
+                raise self._error
+            return getattr(self._objects, name)(*arguments, **options)
+
+        return call
+
+
+def test_a_failure_that_passes_loses_no_output(stack):
+    """The end of a log that could not be read was taken for printed."""
+    stack.prepared({})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    stack.internal.put(keys.log(RUN_ID, "0001"), b"all of it\n")
+    stack.ended()
+    sound, seen = stack.internal, []
+    stack.internal = FailsAtFirst(sound, Throttled("SlowDown"))
+    Follower(stack, RUN_ID, lambda row, text: seen.append(text)).follow(None, lambda _: None)
+    assert seen == ["all of it\n"]
+
+
+@pytest.mark.parametrize(("error", "waits"), [(Throttled("SlowDown"), 19), (PortFailed("AccessDenied"), 0)])
+def test_following_ends_at_a_failure_that_stays(stack, error, waits):
+    stack.prepared({})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    stack.ended()
+    waited = []
+
+    def fails(*_, **__):
+        raise error
+
+    stack.internal = MemoryObjects(stack.clock)
+    stack.internal.get = fails
+    with pytest.raises(PortFailed):
+        Follower(stack, RUN_ID, lambda row, text: None).follow(None, waited.append)
+    assert len(waited) == waits
 
 
 def test_following_prints_text_only(stack):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.attention import Attention
-from iac_ci_common.errors import NotFound
+from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_common.order_logs import read_log, read_parts
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import RunRows
 
 _POLL_SECONDS: Final = 1.0
+_FAILURES: Final = 20
 
 
 @dataclass(slots=True)
@@ -43,8 +44,20 @@ class Follower:
         self._attention = Attention(client, run, output=True)
 
     def follow(self, order_num: str | None, wait: Callable[[float], None] = time.sleep) -> None:
-        """Follow all orders, or one, until they have ended."""
-        while not self.step(order_num):
+        """Follow all orders, or one, until they have ended.
+
+        A failure that may pass is waited for; raises ``PortFailed`` for another one, and for twenty in a row.
+        """
+        failures = 0
+        while True:
+            try:
+                if self.step(order_num):
+                    return
+                failures = 0
+            except PortFailed as error:
+                failures += 1
+                if not error.retry_is_safe or failures == _FAILURES:
+                    raise
             wait(_POLL_SECONDS)
 
     def step(self, order_num: str | None = None, *, rows: RunRows | None = None) -> bool:
@@ -65,9 +78,9 @@ class Follower:
         if printed.ended:
             return
         objects = self._client.internal
-        printed.ended = ended
         if ended:
             log = read_log(objects, *row.attempt_key)
+            printed.ended = True
             self._print(row, printed, log.data[printed.size :] if log is not None else b"", last=True)
             return
         # Parts that were removed meanwhile are in the whole log.
