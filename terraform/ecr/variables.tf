@@ -58,12 +58,13 @@ variable "tags" {
   }
 
   validation {
-    # A resource has at most 50 tags, and one is the stack's own. IAM compares their names ignoring case.
+    # A resource has at most 50 tags, and one is the stack's own. IAM compares their names ignoring case. CodeBuild takes
+    # a character less than other services (AWS CodeBuild API Reference, "Tag").
     condition = length(distinct([for name in keys(var.tags) : lower(name)])) == length(var.tags) && length(var.tags) <= 49 && alltrue([
       for name, value in var.tags :
-      can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", name)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value))
+      can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,127}$", name)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,255}$", value))
     ])
-    error_message = "tags must be at most 49, with names of 1 to 128 and values of at most 256 letters, digits, spaces and _ . : / = + - @, and no two names may differ only in case."
+    error_message = "tags must be at most 49, with names of 1 to 127 and values of at most 255 letters, digits, spaces and _ . : / = + - @, and no two names may differ only in case."
   }
 }
 

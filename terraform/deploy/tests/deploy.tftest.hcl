@@ -1244,6 +1244,22 @@ run "announcements_go_where_the_operator_says" {
   }
 }
 
+run "a_tag_that_only_codebuild_refuses_is_refused" {
+  command = plan
+  variables {
+    tags = { (join("", [for _ in range(128) : "n"])) = "v" }
+  }
+  expect_failures = [var.tags]
+}
+
+run "a_tag_whose_value_only_codebuild_refuses_is_refused" {
+  command = plan
+  variables {
+    tags = { (join("", [for _ in range(127) : "n"])) = join("", [for _ in range(256) : "v"]) }
+  }
+  expect_failures = [var.tags]
+}
+
 run "a_notification_of_no_kind_is_refused" {
   command = plan
   variables {
