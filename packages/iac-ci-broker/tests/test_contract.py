@@ -29,7 +29,7 @@ from iac_ci_common.aws.broker import LambdaBroker
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
-from iac_ci_common.errors import PortFailed, StoredUnreadable, Throttled
+from iac_ci_common.errors import PortFailed, SealingFailed, StoredUnreadable, Throttled
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.grants import Grants, part_of
 from iac_ci_common.identity_context import IdentityContext, ScopeContext
@@ -688,6 +688,24 @@ def test_a_recipient_is_for_the_stack_the_source_and_the_pull_request_or_run(fre
     encrypted = base64.b64decode(made.identity)
     identity = MemorySealer().decrypt_identity(encrypted, ScopeContext("acme", SOURCE, scope, RUN_ID))
     assert age_recipient(identity) == made.recipient
+
+
+def test_a_refusal_of_kms_is_the_answer_and_a_throttled_call_is_sent_again(function, monkeypatch):
+    """Without an answer the worker would ask for as long as its order may run, and then report nothing."""
+    refused = [SealingFailed("encrypting an identity: DisabledException: disabled"), Throttled("slow down")]
+
+    def encrypt(*_):
+        raise refused.pop()
+
+    monkeypatch.setattr(MemorySealer, "encrypt_identity", encrypt)
+    function.begin(source=SOURCE)
+    claimed(function, Reporter.WORKER, EXECUTION)
+    following = new_ticket()
+    with pytest.raises(PortFailed, match="slow down"):
+        function.trade(function.ticket, following, seals=True)
+    answer = function.trade(function.ticket, following, seals=True)
+    assert (answer.refusal, answer.recipient) == (None, None)
+    assert answer.reason == "encrypting an identity: DisabledException: disabled"
 
 
 def test_an_order_gets_what_it_takes_of_an_earlier_one(fresh):

@@ -70,6 +70,15 @@ def test_a_trade_without_an_answer_is_sent_again_with_the_same_pair(clock):
     assert digest(broker.trades[-1].ticket) == broker.trades[0].next_sha256
 
 
+def test_why_there_is_no_recipient_is_what_the_broker_says(clock):
+    class Broker:
+        def trade(self, _):
+            return TradeAnswer(reason="encrypting an identity: DisabledException: disabled")
+
+    with pytest.raises(PortFailed, match="DisabledException"):
+        rights(clock, Broker()).recipient()
+
+
 def test_a_build_without_an_answer_gives_up_after_its_longest_start(clock):
     mine = rights(clock, ScriptedBroker(*[NO_ANSWER] * 1000))
     with pytest.raises(PortFailed, match="no answer"):

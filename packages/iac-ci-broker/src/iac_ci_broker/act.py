@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
 from iac_ci_common import keys
-from iac_ci_common.errors import NotFound, Throttled
+from iac_ci_common.errors import IacCiError, NotFound, Throttled
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 from iac_ci_common.models.event import Event
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from iac_ci_broker.module_tokens import ModuleTokens
     from iac_ci_broker.start import OrderStart
-    from iac_ci_common.models.rows import OrderRow
-    from iac_ci_common.models.trade import Trade
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.trade import Recipient, Trade
     from iac_ci_common.ports import Clock, Logger, Objects, Runs, TicketChains
 
 _ATTEMPTS: Final = 3
@@ -83,7 +83,9 @@ class Broker:
         begun = ports.start.begin(run, order, self._taken_orders(order), now) if trade.begins else None
         credentials, no_credentials = ports.start.renew(run, order, now) if trade.renews else (None, None)
         git_tokens, no_git = ports.modules.of(order, now) if trade.reads_git else ((), None)
+        recipient, no_recipient = self._recipient(run) if trade.seals else (None, None)
         return TradeAnswer(
+            reason=no_recipient,
             trace_id=run.trace_id,
             attempt=order.attempt,
             timeout=order.timeout,
@@ -99,10 +101,22 @@ class Broker:
             git_failure=no_git,
             followed=run.is_followed(now),
             heartbeat_seconds=run.heartbeat_seconds(now),
-            recipient=ports.start.hand_on.recipient(run) if trade.seals else None,
+            recipient=recipient,
             stop=served.stop,
             stop_soon=order.stop_is_urgent(run),
         )
+
+    def _recipient(self, run: RunRow) -> tuple[Recipient | None, str | None]:
+        """Return what the order seals for, or why there is none, for example because the stack's key is disabled.
+
+        Raises a failure that a retry may repair.
+        """
+        try:
+            return self._ports.start.hand_on.recipient(run), None
+        except IacCiError as error:
+            if error.retry_is_safe:
+                raise
+            return None, error.message
 
     def _taken_orders(self, order: OrderRow) -> list[OrderRow]:
         """Return the rows of the orders that an order takes something from."""

@@ -166,10 +166,10 @@ class Rights:
 
     def recipient(self) -> Recipient:
         """Trade for the recipient of what the order hands on; raise ``TradeRefused`` or ``PortFailed``."""
-        recipient = self._renew(seals=True).recipient
-        if recipient is None:
-            raise PortFailed("the broker is of a version that seals nothing")
-        return recipient
+        answer = self._renew(seals=True)
+        if answer.recipient is None:
+            raise PortFailed(answer.reason or "the broker is of a version that seals nothing")
+        return answer.recipient
 
     def trade(self, **asked: int) -> TradeAnswer:
         """Trade once, with these fields of ``Trade``; raise ``TradeRefused``, or ``PortFailed`` without an answer."""

@@ -154,7 +154,9 @@ class TradeAnswer(StoredShape):
     """
 
     refusal: AnyRefusal | None = None
-    reason: str | None = Field(None, description="Why the trade was refused, in plain words.")
+    reason: str | None = Field(
+        None, description="Why the trade was refused, or why there is no recipient, in plain words."
+    )
     trace_id: TraceId | None = None
     attempt: int = Field(1, ge=1, description="Number of the order's attempt.")
     timeout: int | None = Field(None, gt=0, description="Seconds that the commands may take.")
