@@ -12,12 +12,13 @@ from moto import mock_aws
 from rich.console import Console
 from typer.testing import CliRunner
 
-from iac_ci_cli import control, render, stack_options
+from iac_ci_cli import control, file_commands, render, stack_options
 from iac_ci_cli.diagnosis import WatchdogState
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
 from iac_ci_cli.main import app
 from iac_ci_cli.run_logs import Follower
+from iac_ci_cli.sealed_files import FetchedFiles
 from iac_ci_common import capabilities, keys
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
 from iac_ci_common.models.job import ExecutionTarget
@@ -698,6 +699,23 @@ def test_a_link_to_the_page_has_the_generation_of_the_connection(stack, generati
     assert found.generation == generation
     assert found.expires_at - now == timedelta(minutes=15)
     assert json.loads(iac_ci("open", RUN_ID, "--json").stdout)["link"].startswith(start)
+
+
+def test_files_that_cannot_be_opened_leave_no_folder(stack, tmp_path, monkeypatch):
+    """The folder kept the command from being repeated with the right that was missing."""
+    stack.client = lambda service: None
+    stack.internal.put(keys.files(RUN_ID, "0001"), b"sealed")
+    target = tmp_path / "left"
+
+    def fetch(sealed, objects, kms, folder):
+        (folder / "secret").write_text("x")
+        raise PortFailed("decrypting the identity of the files: AccessDeniedException: no")
+
+    monkeypatch.setattr(file_commands, "fetch", fetch)
+    assert isinstance(iac_ci("files", RUN_ID, "--to", str(target)).exception, PortFailed)
+    assert not target.exists()
+    monkeypatch.setattr(file_commands, "fetch", lambda *_: FetchedFiles("0001", "saved", target, ("plan",)))
+    assert iac_ci("files", RUN_ID, "--to", str(target)).stdout == f"{target / 'plan'}\n"
 
 
 LONG = "a-name-that-is-longer-than-a-half-of-a-narrow-terminal"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,8 +65,13 @@ def files(
     except OSError as error:
         message = f"cannot make the folder {folder}: {error.strerror}"
         raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT, hint="Name a new folder with --to.") from error
-    with progress("Fetching the files", quiet=options.as_json):
-        fetched = [fetch(sealed, client.internal, partial(client.client, "kms"), folder) for sealed in found]
+    try:
+        with progress("Fetching the files", quiet=options.as_json):
+            fetched = [fetch(sealed, client.internal, partial(client.client, "kms"), folder) for sealed in found]
+    except BaseException:
+        # It was made here, and its files may hold secrets.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     if options.as_json:
         write(json.dumps({"schema_version": 1, "run_id": run, "files": list(map(_as_json, fetched))}))
         return
