@@ -23,6 +23,8 @@ _ANSWER_SECONDS: Final = 35
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 """Hosts of local clouds, which no proxy reaches."""
 
+_TOO_MANY: Final = 429
+
 PAUSES: Final = (2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0)
 """Seconds between sendings, 150 in all: an idle function becomes active within 40 to 106 seconds, and API Gateway
 answers 5xx until then (AWS Lambda Developer Guide, "Lambda function states")."""
@@ -39,10 +41,10 @@ def post(
 ) -> tuple[int, bytes]:
     """Send a job and return the status and the body of the answer.
 
-    A job whose answer was lost, or that API Gateway answered with 5xx, is sent again with the same ``key``, so that it
-    starts one run. Each time it is signed again: a signature is valid for five minutes. Proxies and certificates are
-    those of all AWS calls: HTTPS_PROXY, NO_PROXY and AWS_CA_BUNDLE. Raises ``CommandFailed`` with the hint ``again``
-    where the endpoint cannot be reached, and without an answer at the end.
+    A job whose answer was lost, or that API Gateway answered with 5xx or 429, is sent again with the same ``key``, so
+    that it starts one run. Each time it is signed again: a signature is valid for five minutes. Proxies and
+    certificates are those of all AWS calls: HTTPS_PROXY, NO_PROXY and AWS_CA_BUNDLE. Raises ``CommandFailed`` with the
+    hint ``again`` where the endpoint cannot be reached, and without an answer at the end.
     """
     import urllib3
 
@@ -95,7 +97,12 @@ def _pool(url: str) -> PoolManager:
 
 
 def _may_succeed_later(status: int, data: bytes) -> bool:
-    """Return whether an answer is a fault that may pass: API Gateway's own, or one of which the engine says so."""
+    """Return whether an answer is a fault that may pass: API Gateway's own, or one of which the engine says so.
+
+    With 429 API Gateway says that too many requests came at once (terraform/deploy/stack/api.json has the limits).
+    """
+    if status == _TOO_MANY:
+        return True
     if status < 500:
         return False
     try:
