@@ -36,7 +36,7 @@ _SOURCES: Final = [f"{_HOST}/acme-platform/{name}" for name in _names(500)]
 VARIABLES: Final[Mapping[str, Any]] = {
     "stack": STACK,
     "region": REGION,
-    "tags": {f"{number:02d}" + "t" * 126: "v" * 256 for number in range(49)},
+    "tags": {f"{number:02d}" + "t" * 125: "v" * 255 for number in range(49)},
     "image_uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/".ljust(400 - 72, "r") + "@sha256:" + "a" * 64,
     "architecture": "x86_64",
     "log_level": "WARNING",
