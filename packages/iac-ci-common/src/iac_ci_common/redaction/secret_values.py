@@ -64,6 +64,9 @@ _NAMED: Final = re.compile(
 )
 """A value behind a name that tells that it is secret: in URLs, JDBC, libpq, netrc, headers, HCL and YAML's braces."""
 
+_LONGEST_DECOMPOSED: Final = 128
+"""Most characters of a value that is looked for with its accents apart too: 4,000 would take ten seconds to prepare."""
+
 _USER_AND_PASSWORD: Final = re.compile(r"[^\s:]+:(\S+)")
 """What HTTP's basic authentication has in base64, and so ``config.json`` of Docker (RFC 7617, section 2)."""
 
@@ -168,14 +171,15 @@ def _can_be_printed(text: str) -> bool:
 
 
 def _other_forms(text: str) -> Iterator[str]:
-    """Yield a text with its accents composed and decomposed (Unicode, UAX #15), and in Latin-1.
+    """Yield a text with its accents composed and, if it is short, decomposed (Unicode, UAX #15), and in Latin-1.
 
     Terraform composes every text. Perl prints characters of Latin-1 as such, unless the script sets an encoding.
     """
     if not text.isascii():
         composed = unicodedata.normalize("NFC", text)
         yield composed
-        yield unicodedata.normalize("NFD", text)
+        if len(composed) <= _LONGEST_DECOMPOSED:
+            yield unicodedata.normalize("NFD", text)
         with contextlib.suppress(UnicodeEncodeError):
             yield composed.encode("latin-1").decode("utf-8", "surrogateescape")
 
