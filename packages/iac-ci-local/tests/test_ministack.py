@@ -49,6 +49,16 @@ def handler(event, context):
 """
 
 
+LINGERING_THREAD = """
+import ctypes, subprocess, sys, threading, time
+child = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+threading.Thread(target=time.sleep, args=[600]).start()
+print(child.pid, flush=True)
+ctypes.PyDLL(None).pthread_exit(None)
+"""
+"""A process whose first thread ends and another does not: it is shown as a zombie."""
+
+
 def start_lingering_process(aws: LocalAws) -> int:
     functions = aws.client("lambda")
     aws.client("iam").create_role(RoleName="nobody", AssumeRolePolicyDocument="{}")
@@ -104,6 +114,34 @@ def test_stop_leaves_no_process_and_no_file(starts: None) -> None:
     assert not any_running(processes)
     assert not folder.exists()
     aws.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps orphans below the supervisor")
+def test_processes_whose_first_thread_has_ended_are_found_and_ended() -> None:
+    program = f"""
+import os, subprocess, sys
+from iac_ci_local.supervisor import _end_all, _prctl, _PR_SET_CHILD_SUBREAPER
+_prctl(_PR_SET_CHILD_SUBREAPER, 1)
+command = [sys.executable, "-c", {LINGERING_THREAD!r}]
+lingering = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+print(lingering.pid, lingering.stdout.readline().decode().strip(), flush=True)
+sys.stdin.readline()
+_end_all([lingering])
+print("ended", flush=True)
+sys.stdin.readline()
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdin is not None
+        assert starter.stdout is not None
+        lingering, child = map(int, starter.stdout.readline().split())
+        wait_until(lambda: not running(lingering), subject="the end of the first thread")
+        assert set(descendants(starter.pid)) == {lingering, child}
+        starter.stdin.write("\n")
+        starter.stdin.flush()
+        assert starter.stdout.readline() == "ended\n"
+        assert not descendants(starter.pid)
+        assert not running(child)
 
 
 @pytest.mark.parametrize("starts", STARTS, indirect=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_THREADS: Final = 17
+"""Position in ``/proc/PID/stat`` after the name: field 20 of proc(5)."""
 
 
 def adopt_orphans() -> None:
@@ -19,8 +21,9 @@ def adopt_orphans() -> None:
 
 def descendants(pid: int) -> list[int]:
     """Return the ids of all processes below ``pid`` that have not ended, the nearest first."""
+    parents, ended = _processes()
     children: dict[int, list[int]] = {}
-    for child, parent in _parents().items():
+    for child, parent in parents.items():
         children.setdefault(parent, []).append(child)
     found: list[int] = []
     pending = [pid]
@@ -28,15 +31,17 @@ def descendants(pid: int) -> list[int]:
         below = children.get(pending.pop(0), [])
         found += below
         pending += below
-    return found
+    return [pid for pid in found if pid not in ended]
 
 
-def _parents() -> dict[int, int]:
+def _processes() -> tuple[dict[int, int], set[int]]:
+    """Return the parent of each process, and which of them have ended."""
     if sys.platform != "linux":
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)  # noqa: S607
         rows = [line.split() for line in listed.stdout.splitlines()]
-        return {int(row[0]): int(row[1]) for row in rows if not row[2].startswith("Z")}
+        return {int(row[0]): int(row[1]) for row in rows}, {int(row[0]) for row in rows if row[2].startswith("Z")}
     parents: dict[int, int] = {}
+    ended: set[int] = set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -45,9 +50,11 @@ def _parents() -> dict[int, int]:
             fields = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
         except OSError:  # the process has ended meanwhile
             continue
-        if fields[0] != "Z":
-            parents[int(entry.name)] = int(fields[1])
-    return parents
+        parents[int(entry.name)] = int(fields[1])
+        # A process whose first thread has ended, and no other, is shown as a zombie too.
+        if fields[0] == "Z" and int(fields[_THREADS]) <= 1:
+            ended.add(int(entry.name))
+    return parents, ended
 
 
 __all__ = ["adopt_orphans", "descendants"]

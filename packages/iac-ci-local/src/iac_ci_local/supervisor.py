@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LINUX = sys.platform == "linux"
-_END_SECONDS = 10.0
+_END_SECONDS = 60.0
 
 
 def _prctl(option: int, value: int) -> None:
@@ -101,15 +101,12 @@ def _fork(child: dict[str, Any], log: int, received: Mapping[int, int]) -> _Fork
 
 
 def _descendants() -> set[int]:
+    """Return the processes below this one, also zombies: one may have live threads and children."""
     parents: dict[int, int] = {}
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        try:
+        # The process may have ended meanwhile.
+        with contextlib.suppress(OSError, ValueError):
             fields = Path(entry.path, "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        except OSError:  # the process has ended meanwhile
-            continue
-        if fields[0] != "Z":
             parents[int(entry.name)] = int(fields[1])
     below = {os.getpid()}
     while True:
@@ -123,19 +120,18 @@ def _end_all(children: list[_Child]) -> None:
     until = time.monotonic() + _END_SECONDS
     while time.monotonic() < until:
         if _LINUX:
-            rest = _descendants()
-            for pid in rest:
+            for pid in _descendants():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         else:
-            rest = {child.pid for child in children if not isinstance(child, _Forked) and child.poll() is None}
-            for pid in rest:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
+            for child in children:
+                if not isinstance(child, _Forked) and child.poll() is None:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(child.pid, signal.SIGKILL)
+        try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if not rest:
+        except ChildProcessError:  # without a child, a subreaper has no descendant either
             return
         time.sleep(0.01)
 
