@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from itertools import chain
 
@@ -27,6 +28,8 @@ def test_a_rule_that_is_switched_off_is_noticed(mutation: Mutation) -> None:
         noticed = simulate(seed, mutation=mutation, profile=profile, size=size).violations
         # A seed that breaks a promise anyway notices nothing.
         if noticed and not breaks_a_promise(seed, profile=profile, size=size):
+            if seed != recorded.seed:
+                warnings.warn(f"record seed {seed} for {mutation!r}: the search for it takes time", stacklevel=1)
             return
     pytest.fail(f"{SEARCHED} seeds did not notice that {mutation!r} is switched off")
 

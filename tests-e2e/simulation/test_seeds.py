@@ -21,7 +21,7 @@ from simulation.faults import PROFILES
 from simulation.generator import draw_world
 from simulation.simulate import Outcome, play, simulate
 
-FIXED_SEEDS = int(os.environ.get("IAC_CI_SEEDS", "300"))
+FIXED_SEEDS = int(os.environ.get("IAC_CI_SEEDS", "100"))
 FRESH_SEEDS = FIXED_SEEDS // 10
 CHUNK = 25
 """Seeds of one test: few enough that a test takes seconds, not minutes."""
