@@ -28,7 +28,7 @@ MODULES: Final = {
     "cancel": "iac_ci_cli.run_commands",
     "approve": "iac_ci_cli.approval_commands",
     "reject": "iac_ci_cli.approval_commands",
-    "validate": "iac_ci_cli.job_commands",
+    "validate": "iac_ci_cli.validation_commands",
     "expand": "iac_ci_cli.project_commands",
     "scaffold": "iac_ci_cli.project_commands",
 }

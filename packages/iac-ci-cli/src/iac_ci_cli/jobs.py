@@ -14,6 +14,7 @@ from iac_ci_cli.code import pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.interruptible import read_at_most
 from iac_ci_cli.sending import post
+from iac_ci_cli.text import plain
 from iac_ci_common import keys
 from iac_ci_common.errors import InputProblems, Problem, StoredUnreadable
 from iac_ci_common.grants import EVERYTHING
@@ -40,6 +41,20 @@ PACKED: Final = "s3://packed/code.zip"
 def is_standard_input(path: Path) -> bool:
     """Return whether a path is ``-``, which stands for standard input."""
     return str(path) == "-"
+
+
+def read_from(path: Path) -> str:
+    """Return where a job or a configuration is read, in words."""
+    return "standard input" if is_standard_input(path) else plain(str(path))
+
+
+def filled_in(folder: Path, fields: list[str]) -> str:
+    """Return which ``fields`` of a job a folder with code fills in, in words."""
+    named = plain(str(folder))
+    if not fields:
+        return f"{named} is not sent: every order names its own code"
+    listed = ", ".join(fields[:5]) + (f" and {len(fields) - 5} more" if len(fields) > 5 else "")
+    return f"Filled in when it is sent: {listed}, from the folder {named}"
 
 
 def read_file(path: Path) -> bytes:

@@ -147,4 +147,13 @@ Profile = Annotated[
         "--profile", help="AWS profile to take the credentials from; by default AWS_PROFILE.", callback=check_profile
     ),
 ]
+CodeFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--code",
+        parser=check_path,
+        metavar="<path>",
+        help="Folder to send as the code of orders that name none; by default the job's code/.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, errors included.")]
