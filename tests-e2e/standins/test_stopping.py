@@ -226,7 +226,8 @@ def cloud() -> Iterator[LocalCloud]:
         yield running
 
 
-BOTH = pytest.mark.parametrize("target", ["lambda", "codebuild"])
+TARGETS = ("lambda", "codebuild")
+BOTH = pytest.mark.parametrize("target", TARGETS)
 FEW_AND_ALL = pytest.mark.parametrize(
     "forms", [IN_EACH_RUN, pytest.param(ALL, marks=pytest.mark.full)], ids=["few", "all"]
 )
@@ -247,17 +248,19 @@ def show(target: str, cause: str, counted: Iterable[Counter[str]]) -> None:
     print(f"{target}, {cause}: " + ", ".join(f"{number} {name}" for name, number in total.items()))
 
 
-@BOTH
 @FEW_AND_ALL
-def test_at_their_time_out(cloud: LocalCloud, target: str, forms: tuple[str, ...]) -> None:
+def test_at_their_time_out(cloud: LocalCloud, forms: tuple[str, ...]) -> None:
     begun: list[Stopped] = []
-    for stopped in in_parts(cloud, target, "time-out", forms):
-        # What holds its lock only waits for its time-out, and the next part can start meanwhile.
-        if begun:
-            begun[-1].wait_for_locks()
-        stopped.start(timeout=60 if len(forms) < AT_ONCE else 240)
-        begun.append(stopped)
-    show(target, "time-out", (one.check(OrderState.TIMED_OUT, "it ended by itself") for one in begun))
+    for target in TARGETS:
+        for stopped in in_parts(cloud, target, "time-out", forms):
+            # What holds its lock only waits for its time-out, and the next part can start meanwhile.
+            if begun:
+                begun[-1].wait_for_locks()
+            stopped.start(timeout=60 if len(forms) < AT_ONCE else 240)
+            begun.append(stopped)
+    for target in TARGETS:
+        ended = (one for one in begun if one.target == target)
+        show(target, "time-out", (one.check(OrderState.TIMED_OUT, "it ended by itself") for one in ended))
 
 
 @pytest.mark.full
