@@ -68,29 +68,29 @@ class Counter:
 
 
 @contextmanager
-def _tables() -> Iterator[Any]:
+def _tables(orders: int, opened: int) -> Iterator[Any]:
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1")
         make_table(client, "orders", "run_id", "order_num")
         make_table(client, "events", "trace_id", "sort_key")
         make_table(client, "locks", "lock_key")
         deadline = START + timedelta(hours=1)
-        for num in range(1, ORDERS + 1):
-            opened: dict[str, Any] = {
+        for num in range(1, orders + 1):
+            fields: dict[str, Any] = {
                 "status": OrderState.RUNNING,
                 "dispatched_at": START,
                 "order_deadline": deadline,
                 "build_id": f"worker:{num}",
             }
-            client.put_item(TableName="orders", Item=item(order_row(num, **(opened if num <= OPEN else {}))))
-        run = run_row(status=RunState.RUNNING, order_count=ORDERS, max_parallel=OPEN)
+            client.put_item(TableName="orders", Item=item(order_row(num, **(fields if num <= opened else {}))))
+        run = run_row(status=RunState.RUNNING, order_count=orders, max_parallel=opened)
         client.put_item(TableName="orders", Item=item(run))
         yield client
 
 
-def look() -> Looked:
+def look(orders: int = ORDERS, opened: int = OPEN) -> Looked:
     """Play every way to look after the run, and return the rows that each has read."""
-    with _tables() as client:
+    with _tables(orders, opened) as client:
         runs, locks, clock = DynamoRuns(client, "orders", "events"), DynamoLocks(client, "locks"), FakeClock(START)
         ports = WatchdogPorts(
             clock,
@@ -120,7 +120,7 @@ def look() -> Looked:
         runs.read(RUN_ID)
         whole = counter.take()
         locks.read(RUN_ID)
-        before = (OPEN + 1) * whole + counter.take()
+        before = (opened + 1) * whole + counter.take()
         state = poll({})
         first = counter.take()
         state = poll(state)

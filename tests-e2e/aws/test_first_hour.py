@@ -66,7 +66,8 @@ def test_a_stack_that_could_not_be_created_is_removed_all_the_same(monkeypatch, 
 @pytest.mark.local_cloud
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ["ministack", pytest.param("moto", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["ministack", "moto"])
 def test_the_steps_run_against_an_emulator(name, monkeypatch, tmp_path):
     monkeypatch.setattr(LocalCloud, "make_aws", emulators.makes(name))
     report = tmp_path / "report.md"

@@ -61,6 +61,7 @@ def test_the_scripts_need_nothing_that_the_page_does_not_set(operator):
     assert code == 0, printed
     assert f"deploy --check: iac-ci in eu-central-1, account {operator.aws.account}" in printed
     assert printed.count("planned only, nothing was changed") == 3
+    assert operator.bucket not in [bucket["Name"] for bucket in operator.aws.client("s3").list_buckets()["Buckets"]]
 
 
 def test_the_command_line_reads_the_region_that_the_page_exports():

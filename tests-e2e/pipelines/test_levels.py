@@ -119,6 +119,7 @@ def test_it_refuses_where_a_run_cannot_be_read(deployed):
         assert "Traceback" not in said
 
 
+@pytest.mark.full
 def test_it_goes_back_once_they_have_ended(deployed):
     dynamodb = deployed.aws.client("dynamodb")
     for run_id in (RUN, UNPREPARED, PAUSED):

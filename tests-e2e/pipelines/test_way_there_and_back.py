@@ -17,6 +17,7 @@ SECRET = "a-secret-that-must-not-be-found-anywhere"
 pytestmark = pytest.mark.local_cloud
 
 
+@pytest.mark.full  # `.ci/run` plans everything in test_documented_shell.py
 def test_everything_can_be_planned_in_an_empty_account(operator):
     said = operator.succeeds("all", "--plan")
     for part in ("bootstrap", "ecr", "build", "deploy", "smoke", "archive"):
