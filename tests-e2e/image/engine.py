@@ -19,6 +19,7 @@ LAMBDA_FLAGS: Final = ("--read-only", "--tmpfs", "/tmp:exec", "--user", "993:990
 
 _ENGINE_SECONDS: Final = 2100
 _BUILD_SECONDS: Final = 1200
+_RUN_SECONDS: Final = 900
 
 
 @contextmanager
@@ -41,7 +42,9 @@ class Engine:
     build_flags: tuple[str, ...]
     description: str
 
-    def run(self, *arguments: str, seconds: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, seconds: float = _RUN_SECONDS, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``docker``; fail with what it said."""
         done = subprocess.run(
             ["docker", *arguments],
