@@ -135,6 +135,16 @@ def _base64(output: bytes) -> Iterator[str]:
         yield decoded.decode("utf-8", "ignore")
 
 
+def _base32(output: bytes) -> Iterator[str]:
+    """Decode what is left between masks, at every alignment."""
+    output = re.sub(rb"(?m)^\s*\| ", b"", output)
+    for fragment in re.split(rb"\*\*\*", output):
+        text = re.sub(rb"[^A-Z2-7]", b"", fragment.upper())
+        for skipped in range(8):
+            part = text[skipped:]
+            yield base64.b32decode(part + b"A" * (-len(part) % 8)).decode("utf-8", "ignore")
+
+
 def _base64_json(output: bytes) -> Iterator[str]:
     for decoded in _base64_bytes(output):
         yield from _script(decoded)
@@ -284,6 +294,7 @@ READINGS: dict[str, Callable[[bytes], Iterator[str]]] = {
     "ini": _ini,
     "yaml": _yaml,
     "base64": _base64,
+    "base32": _base32,
     "base64-json": _base64_json,
     "base64-base64": _base64_twice,
     "json-base64": _json_base64,

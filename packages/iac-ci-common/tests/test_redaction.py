@@ -43,6 +43,8 @@ def whole(redactor, data, sizes=()):
         base64.urlsafe_b64encode(b"user:" + SECRET.encode()).decode(),
         base64.b64encode(json.dumps({"a": SECRET}).encode()).decode(),
         base64.b64encode(SECRET.encode("utf-16-le")).decode(),
+        *(base64.b32encode(b"123456789"[:before] + SECRET.encode()).decode() for before in range(6)),
+        base64.b32encode(b"user:" + SECRET.encode()).decode().lower(),
         quote(SECRET, safe=""),
         quote(quote(SECRET, safe=""), safe=""),
         quote_plus(SECRET),
@@ -367,11 +369,12 @@ def test_a_secret_of_signs_alone_is_masked(signs):
         lambda text: text.encode("utf-16-le"),
         lambda text: base64.encodebytes(text.encode()),
         lambda text: base64.encodebytes(text.encode("utf-16-le")),
+        lambda text: base64.b32encode(text.encode()),
         lambda text: text.encode().hex().encode(),
         lambda text: json.dumps(text).encode(),
         lambda text: "\n".join(text[start : start + 50] for start in range(0, len(text), 50)).encode(),
     ],
-    ids=["plain", "utf-16", "base64", "base64 of utf-16", "hex", "json", "lines"],
+    ids=["plain", "utf-16", "base64", "base64 of utf-16", "base32", "hex", "json", "lines"],
 )
 def test_a_long_secret_is_masked_from_its_beginning_to_its_end(signs, part, printed):
     """Far behind its beginning, and where its beginning is not printed at all."""
@@ -398,6 +401,7 @@ def streams(seed):
         html.escape,
         shlex.quote,
         lambda text: base64.encodebytes(text.encode()).decode(),
+        lambda text: base64.b32encode(text.encode()).decode(),
         lambda text: text.encode().hex(),
     ]
     parts = []

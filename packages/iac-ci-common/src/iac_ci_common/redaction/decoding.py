@@ -358,11 +358,15 @@ def _replaced(
     return segments
 
 
-# ── base64, hexadecimal, UTF-16 ──────────────────────────────────────────────────────────────────────────────────────
+# ── base64, base32, hexadecimal, UTF-16 ───────────────────────────────────────────────────────────────────────────────
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _NOT_BASE64: Final = bytes(byte for byte in range(256) if byte not in _ALPHABET)
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+_BASE32: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567abcdefghijklmnopqrstuvwxyz"
+_NOT_BASE32: Final = bytes(byte for byte in range(256) if byte not in _BASE32)
+_DIGITS: Final = b"0123456789abcdefghijklmnopqrstuv"
+_BASE32_DIGITS: Final = bytes.maketrans(_BASE32, _DIGITS + _DIGITS[:26])
 _HEX_RUN: Final = re.compile(
     rb"(?:(?:0[xX]|\\+x)?[0-9a-fA-F]{2}[uU]?(?:[ \t\r\n:,;.|\"'+_-]|\\+[nrt]?)*){4,}(?:(?:0[xX])?[0-9a-fA-F])?"
 )
@@ -381,20 +385,31 @@ def base64_decoded(data: bytes) -> Iterator[Decoded]:
     for skipped in range(min(4, len(text))):
         whole = text[skipped:]
         decoded = binascii.a2b_base64(whole + b"A" * (-len(whole) % 4))
-        yield _Base64(decoded, letters, skipped)
+        yield _Letters(decoded, letters, skipped, bits=6)
 
 
-class _Base64:
-    """Bytes of eight bits out of letters of six."""
+def base32_decoded(data: bytes) -> Iterator[Decoded]:
+    """Read all that can be base32 (RFC 4648, section 6, in either case) as one text, once for each of eight places."""
+    letters = Kept(data, _NOT_BASE32)
+    digits = letters.data.translate(_BASE32_DIGITS)
+    for skipped in range(min(8, len(digits) - 1)):
+        bits = (len(digits) - skipped) * 5
+        decoded = (int(digits[skipped:], 32) >> bits % 8).to_bytes(bits // 8)
+        yield _Letters(decoded, letters, skipped, bits=5)
 
-    def __init__(self, data: bytes, letters: Decoded, skipped: int) -> None:
+
+class _Letters:
+    """Bytes of eight bits out of letters of fewer."""
+
+    def __init__(self, data: bytes, letters: Decoded, skipped: int, *, bits: int) -> None:
         self.data = data
         self._letters = letters
         self._skipped = skipped
+        self._bits = bits
 
     def source(self, start: int, end: int) -> list[Span]:
-        first = self._skipped + start * 8 // 6
-        last = min(self._skipped + (end * 8 + 5) // 6, len(self._letters.data))
+        first = self._skipped + start * 8 // self._bits
+        last = min(self._skipped + -(-end * 8 // self._bits), len(self._letters.data))
         return self._letters.source(first, last) if last > first else []
 
 

@@ -2,10 +2,10 @@
 
 Most printers leave letters and digits as they are, and change, add or drop only what stands between them. So all but
 letters and digits is removed, from the output and from the values, and the rest is searched for a few characters of
-each value: as they are, in base64 (and that in base64 again) at each of the three places at which a byte can begin, and
-in hexadecimal. Line breaks, quotes, separators and margins are gone then and make no difference. What has too few
-letters and digits, and what changes those too (dumps, text in which everything is escaped), is looked for in the output
-itself.
+each value: as they are, in base64 (and that in base64 again) and base32 at each of the places at which a byte can
+begin, and in hexadecimal. Line breaks, quotes, separators and margins are gone then and make no difference. What has
+too few letters and digits, and what changes those too (dumps, text in which everything is escaped), is looked for in
+the output itself.
 
 A place that is found is only a place to look at: `search.py` decodes it and compares.
 """
@@ -34,6 +34,7 @@ PIECE_BYTES: Final = 48
 
 BASE64: Final = "base64"
 BASE64_TWICE: Final = "base64 twice"
+BASE32: Final = "base32"
 HEX: Final = "hex"
 DUMP: Final = "dump"
 ESCAPES: Final = "escapes"
@@ -258,6 +259,7 @@ def _patterns(text: bytes) -> Iterator[_Pattern]:
     if len(text) >= 2 * _ENCODED_BYTES and len(pieces) == 1:
         # A second place, should a line break that is itself escaped go through the first.
         yield from _once_and_twice(text[-_ENCODED_BYTES:])
+        yield from _base32(text[-_ENCODED_BYTES:])
     if len(text) >= PIECE_BYTES // 2 and len(pieces) == 1:
         yield _hex(text[-_HEX_BYTES:], (HEX,))
     for piece in pieces:
@@ -265,7 +267,7 @@ def _patterns(text: bytes) -> Iterator[_Pattern]:
 
 
 def _encoded(piece: bytes) -> Iterator[_Pattern]:
-    """Make what is looked for in base64 and hexadecimal.
+    """Make what is looked for in base64, base32 and hexadecimal.
 
     What is encoded may have been escaped before, so letters and digits are the best choice; of a piece without enough
     of them in a row, the usual escapes are looked for too.
@@ -273,6 +275,7 @@ def _encoded(piece: bytes) -> Iterator[_Pattern]:
     run = _longest_run(piece)
     for text in [run] if len(run) >= _ENOUGH else _escaped(piece):
         yield from _once_and_twice(text[:_ENCODED_BYTES])
+        yield from _base32(text[:_ENCODED_BYTES])
     for text in [run] if len(run) >= _FEW else _escaped(piece):
         yield _hex(text[:_HEX_BYTES], (HEX,))
 
@@ -353,6 +356,14 @@ def _certain(text: bytes) -> Iterator[bytes]:
     """Yield the base64 that is the same whatever stands before and behind, for each alignment."""
     for before, skipped in ((0, 0), (1, 2), (2, 3)):
         yield base64.b64encode(b"\0" * before + text)[skipped : (before + len(text)) * 8 // 6]
+
+
+def _base32(text: bytes) -> Iterator[_Pattern]:
+    """Make what is looked for in base32, at each of the five places at which a byte can begin."""
+    for before, skipped in ((0, 0), (1, 2), (2, 4), (3, 5), (4, 7)):
+        letters = base64.b32encode(b"\0" * before + text)[skipped : (before + len(text)) * 8 // 5]
+        if len(letters) >= _FEW:
+            yield _Pattern(letters, (BASE32,), caseless=True)
 
 
 def _patterns_in_output(text: bytes) -> Iterator[_Pattern]:

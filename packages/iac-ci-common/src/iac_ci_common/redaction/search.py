@@ -117,12 +117,13 @@ class Search:
         return found
 
     def _encoded(self, data: bytes, values: Sequence[_Searched], decoders: set[str], depth: int) -> list[Span]:
-        """Find values where the filter saw them in base64 or hexadecimal."""
+        """Find values where the filter saw them in base64, base32 or hexadecimal."""
         found: list[Span] = []
         inner = decoders & {places.UTF16} | ({places.BASE64} if places.BASE64_TWICE in decoders else set())
         for lines in _with_and_without_margins(data):
             texts = [
                 *(decoding.base64_decoded(lines.data) if decoders & _IN_BASE64 else []),
+                *(decoding.base32_decoded(lines.data) if places.BASE32 in decoders else []),
                 *(decoding.hex_decoded(lines.data) if places.HEX in decoders else []),
             ]
             for text in texts:
