@@ -151,9 +151,11 @@ def test_utf_16_is_found_in_base64_and_hexadecimal(secret, encoding, encode, bef
 ORIGINS = [
     *("web-1  | ", "[live/network] ", "[pod/web-1/app] ", "STDO[0001] ", "[2026-11-26 10:00:00] ", "Nov 26 10:00:00 "),
     *("2026-11-26T10:00:00.123456Z 01O ", "2026-11-26T10:00:00.123456Z 01O+", "web-1  | 2026-11-26T10:00:00.123Z "),
+    *("null_resource.a (local-exec): ", 'module.net["eu-1"].null_resource.a[0] (remote-exec): ', "#12 0.234 "),
+    *("==> amazon-ebs.web: ", "    amazon-ebs.web: ", "2026-11-26T10:00:00.123Z [INFO]  provider.x: "),
     *("time=2026-11-26T10:00:00Z level=stdout prefix=live/network tf-path=terraform msg=", "prod\t"),
 ]
-"""What containers, runners and Terragrunt's other formats print before each line."""
+"""What containers, runners, provisioners, Packer and Terragrunt's other formats print before each line."""
 
 
 @pytest.mark.parametrize(

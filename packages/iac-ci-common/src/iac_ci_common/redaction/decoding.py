@@ -206,9 +206,11 @@ _TIME: Final = (
     rb"(?:[ \t]+(?:STDOUT|STDERR|[A-Z]{4,5})\b)?(?:[ \t]+\[[^\]\n]{0,200}\])?"
     rb"(?:[ \t]+(?:terraform|tofu|terragrunt):)?[ \t]+(?:[0-9]{2}[OE][ +])?"
 )
-# What printed a line: Terragrunt's older and other formats, `kubectl logs --prefix`, Docker Compose, `parallel --tag`.
+# What printed a line: Terragrunt's older and other formats, `kubectl logs --prefix`, Docker Compose, `parallel --tag`,
+# a Terraform provisioner, Packer, `docker build --progress plain`.
 _ORIGIN: Final = (
     rb"(?:\[[^\]\s]{1,200}\][ \t]+|STD[OE]\[[0-9]{1,9}\][ \t]+|[\w.@:/-]{1,100}+(?:[ ]*\|[ ]|\t)"
+    rb"|(?:==>[ ])?[\w.@/\[\]\"'-]{1,300}+(?:[ ]\((?:local|remote)-exec\))?:[ ]|#[0-9]{1,4}[ ][0-9]{1,6}\.[0-9]{1,6}[ ]"
     rb"|time=\S{1,64} level=\w{1,16} (?:(?:prefix|tf-path)=\S{1,200} ){0,2}msg=)"
 )
 # Diffs, quotes, comments, line numbers.
