@@ -295,6 +295,37 @@ def test_a_dump_of_one_row_is_read_beside_lines_that_begin_with_numbers(command)
     assert "***" in masked
 
 
+@pytest.mark.parametrize("command", ["od -t d1", "od -t d2", "od -A n -t d1"])
+@pytest.mark.parametrize("before", range(0, 15, 3))
+def test_signed_numbers_of_a_dump_are_read_wherever_their_digits_stand(command, before):
+    """Numbers of two digits leave a gap as wide as the one before a column of text."""
+    data = "-" * before + "Pa55&w<or>d-77Zürich{}=;,:|"
+    printed = subprocess.run(command.split(), input=data.encode(), capture_output=True, check=True).stdout.decode()
+    masked = Redactor([data.lstrip("-")]).text(printed)
+    assert len(masked.split()) < len(printed.split()) / 2 + before
+
+
+def rows_of(data, row):
+    """Return a dump as OpenSSL (BIO_dump) or curl (--trace) prints it."""
+    parts = [(start, data[start : start + 16]) for start in range(0, len(data), 16)]
+    return "".join(row(start, part.hex(" "), part.decode()) for start, part in parts)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda start, digits, text: f"      {start:04x} - {digits[:23]}-{digits[24:]}   {text}\n",
+        lambda start, digits, text: f"{start:04x}: {digits} {text}\n",
+    ],
+    ids=["openssl", "curl"],
+)
+def test_the_dumps_of_openssl_and_curl_are_read(row):
+    secret = "hunterWinter7x9q-a1-b2-c3"
+    masked = Redactor([secret]).text(rows_of(b"-" * 4000 + secret.encode() + b"-" * 4007, row))
+    assert "hunter" not in masked
+    assert "68 75 6e" not in masked
+
+
 def test_an_escape_that_a_line_break_cuts_is_turned_back():
     assert Redactor(["s@fe-Pa55/word"]).text("│ a s%40fe-Pa55%2\n│ Fword b") == "│ a *** b"
 

@@ -20,6 +20,7 @@ _ROW_END: Final = rb"(?:[ \t]{2}|[ \t]?\r?$)"
 
 ROW_SHAPES: Final = (
     rb"^[ \t]*(?:0x)?[0-9a-f]{4,16}[:-]?[ \t]+(?:-[ ])?-?[0-9a-f]{1,32}(?:[ \t-]{1,24}[0-9a-f]{1,32})*" + _ROW_END,
+    rb"^[0-9a-f]{4,8}:[ ](?:[0-9a-f]{2}[ ]){16}",
     rb"^[0-9a-f]{7}(?:[ ]{1,63}(?:[!-~]|\\.|[0-7]{3}|[a-z][a-z0-9]{1,2}|\*\*|[\x80-\xff]{2,4}))+(?:[ ]{2}>|[ ]*\r?$)",
     rb"^[ ]{1,5}[0-9a-f]{2,8}(?:[ ]{1,5}[0-9a-f]{1,8}){2,64}" + _ROW_END,
     rb"^(?:[ ]{1,3}(?:[ ]{2}[!-~]|[ ]\\.|[0-7]{3})){4,}[ \r\n]",
@@ -35,9 +36,10 @@ _ADDRESS: Final = re.compile(rb"[ \t]*(?:0[xX])?[0-9a-fA-F]{4,16}(?::|[ ]-)?(?=[
 _ADDRESS_OR_END: Final = re.compile(_ADDRESS.pattern.replace(rb"(?=[ \t])", rb"(?=[ \t\r]|$)"))
 """The same, and the address behind the last row, which stands alone."""
 
-_GROUPS: Final = re.compile(rb"[ \t]*(?:[0-9a-fA-F]{2,32}(?:[ \t\r]+|$))+")
+_GROUPS: Final = re.compile(rb"[ \t]*(?:[0-9a-fA-F]{2,32}(?:[ \t\r]+|-|$))+")
 _NUMBERS: Final = re.compile(rb"[ \t]*(?:-?[0-9a-fA-F]{1,20}(?:[ \t]+|$))+")
-_GROUP: Final = re.compile(rb"-?[0-9a-fA-F]+")
+_GROUP: Final = re.compile(rb"[0-9a-fA-F]+")
+_NUMBER: Final = re.compile(rb"-?[0-9a-fA-F]+")
 _NAMES: Final = tuple(
     b"nul soh stx etx eot enq ack bel bs ht nl vt ff cr so si"
     b" dle dc1 dc2 dc3 dc4 nak syn etb can em sub esc fs gs rs us sp".split()
@@ -179,9 +181,10 @@ def _words(size: int, *, base: int = 16, digits: int = 0) -> Callable[[bytes, in
 
     def read(line: bytes, start: int) -> list[tuple[int, Span]]:
         row: list[tuple[int, Span]] = []
-        for group in _groups(line, start, _NUMBERS if base == 10 else _GROUPS):
+        for group in _numbers(line, start) if base == 10 else _groups(line, start):
             text = group.group()
-            if _is_text(line, start, group.start(), row):
+            # Decimal numbers have any number of digits, and no program prints a column of text beside them without `>`.
+            if base != 10 and _is_text(line, start, group.start(), row):
                 break
             # A last word may be shorter.
             size_here = len(text) // 2 if base == 16 and len(text) < digits else size
@@ -201,7 +204,7 @@ def _bytes(line: bytes, start: int) -> list[tuple[int, Span]]:
     """Read groups of hexadecimal digits in the file's order, however many bytes a group has; the last has fewer."""
     row: list[tuple[int, Span]] = []
     width = 0
-    for group in _groups(line, start, _GROUPS):
+    for group in _groups(line, start):
         digits = group.group()
         width = width or len(digits)
         if len(digits) % 2 or len(digits) > width or _is_text(line, start, group.start(), row):
@@ -216,9 +219,14 @@ def _bytes(line: bytes, start: int) -> list[tuple[int, Span]]:
     return row
 
 
-def _groups(line: bytes, start: int, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
-    match = pattern.match(line, start)
+def _groups(line: bytes, start: int) -> Iterator[re.Match[bytes]]:
+    match = _GROUPS.match(line, start)
     return _GROUP.finditer(line, start, match.end() if match else start)
+
+
+def _numbers(line: bytes, start: int) -> Iterator[re.Match[bytes]]:
+    match = _NUMBERS.match(line, start)
+    return _NUMBER.finditer(line, start, match.end() if match else start)
 
 
 def _is_text(line: bytes, start: int, group: int, row: list[tuple[int, Span]]) -> bool:
