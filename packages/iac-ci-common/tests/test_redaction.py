@@ -326,6 +326,17 @@ def test_the_dumps_of_openssl_and_curl_are_read(row):
     assert "68 75 6e" not in masked
 
 
+KEY = bytes(range(200, 232))
+
+
+@pytest.mark.parametrize("stored", [base64.b64encode(KEY).decode(), KEY.hex(), KEY.hex().upper()])
+@pytest.mark.parametrize(
+    "printed", [KEY.hex(), KEY.hex().upper(), base64.b64encode(KEY).decode(), base64.urlsafe_b64encode(KEY).decode()]
+)
+def test_a_key_is_masked_in_the_alphabet_that_another_program_wants(stored, printed):
+    assert Redactor([stored]).text(f"openssl enc -K {printed}").rstrip("=") == "openssl enc -K ***"
+
+
 def test_an_escape_that_a_line_break_cuts_is_turned_back():
     assert Redactor(["s@fe-Pa55/word"]).text("│ a s%40fe-Pa55%2\n│ Fword b") == "│ a *** b"
 

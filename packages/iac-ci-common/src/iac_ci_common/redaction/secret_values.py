@@ -72,6 +72,10 @@ _USER_AND_PASSWORD: Final = re.compile(r"[^\s:]+:(\S+)")
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]{7,}={0,2}\s*")
 _FOR_URLS: Final = str.maketrans("-_", "+/")
+_HEX: Final = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+_KEY_BYTES: Final = frozenset({16, 24, 32, 48, 64})
+"""Lengths of keys for AES and HMAC: other binary values are seldom written in another alphabet."""
+
 _MAX_DEPTH: Final = 16
 _MAX_STRUCTURED_CHARS: Final = 512 * 1024
 
@@ -148,9 +152,9 @@ class _Collection:
                 self.add(pair[1], None, depth + 1)
 
     def add_other_forms(self) -> None:
-        """Take each value also in the bytes that programs make of other characters than those of ASCII."""
+        """Take each value also as programs write its characters that are not ASCII, and a key in other alphabets."""
         for value in list(self.values.values()):
-            for form in _other_forms(value.text) if value.searched else ():
+            for form in (*_other_forms(value.text), *_other_alphabets(value.text)) if value.searched else ():
                 if form not in self._never:
                     self.put(form, None)
 
@@ -182,6 +186,19 @@ def _other_forms(text: str) -> Iterator[str]:
             yield unicodedata.normalize("NFD", text)
         with contextlib.suppress(UnicodeEncodeError):
             yield composed.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _other_alphabets(text: str) -> Iterator[str]:
+    """Yield a key that is written in base64 or hexadecimal as programs write it that want the other one, or the
+    alphabet for URLs: ``openssl enc -K``, the keys of S3 and of Fernet.
+    """
+    bare = text.strip()
+    key = bytes.fromhex(bare) if _HEX.fullmatch(bare) and len(bare) % 2 == 0 else _base64_bytes(bare)
+    if key is not None and len(key) in _KEY_BYTES:
+        yield key.hex()
+        yield key.hex().upper()
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(key).decode().rstrip("=")
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -244,11 +261,19 @@ def _base64_text(text: str) -> str | None:
 
     The alphabet for URLs counts too, and the signs at the end may be left out (RFC 4648, section 5).
     """
+    decoded = _base64_bytes(text)
+    try:
+        plain = None if decoded is None else decoded.decode("utf-8")
+    except ValueError:
+        return None
+    return plain if plain is not None and all(one.isprintable() or one in "\n\r\t" for one in plain) else None
+
+
+def _base64_bytes(text: str) -> bytes | None:
     if not _BASE64.fullmatch(text):
         return None
     bare = "".join(text.split()).rstrip("=").translate(_FOR_URLS)
     try:
-        decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode("utf-8")
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except (binascii.Error, ValueError):
         return None
-    return decoded if all(one.isprintable() or one in "\n\r\t" for one in decoded) else None
