@@ -111,6 +111,37 @@ CHAIN = {"b": ".", "a": "b/.."}
 """Each link reads as harmless; the kernel follows ``b`` first, and ``a`` ends above the folder."""
 
 
+UNIX, WINDOWS = 3, 0
+
+
+def archive_named(path: Path, name: bytes, system: int) -> Path:
+    """Write an archive of one file whose name has no flag for UTF-8, as Info-ZIP does."""
+    entry = zipfile.ZipInfo("-" * len(name))
+    entry.create_system = system
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, "content")
+    path.write_bytes(path.read_bytes().replace(b"-" * len(name), name))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "system", "unpacked_as"),
+    [
+        ("größe.tf".encode(), UNIX, "größe.tf"),
+        ("größe.tf".encode(), WINDOWS, "größe.tf"),
+        ("größe.tf".encode("cp437"), WINDOWS, "größe.tf"),
+    ],
+)
+def test_a_name_that_is_not_marked_as_utf8_is_the_one_that_was_packed(tmp_path, name, system, unpacked_as):
+    back = unpacked(tmp_path, archive_named(tmp_path / "a.zip", name, system))
+    assert [path.name for path in back.iterdir()] == [unpacked_as]
+
+
+def test_a_name_in_another_character_set_is_refused_and_not_changed(tmp_path):
+    with pytest.raises(PackageUnsafe, match="not valid UTF-8"):
+        unpacked(tmp_path, archive_named(tmp_path / "a.zip", "größe.tf".encode("latin-1"), UNIX))
+
+
 def test_links_that_leave_an_archive_together_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
         for name, target in CHAIN.items():

@@ -38,6 +38,9 @@ _MSDOS_FOLDER: Final = 0x10
 _ENCRYPTED: Final = 0x1
 """The flag of an entry that needs a password (APPNOTE.TXT 4.4.4)."""
 
+_UTF8: Final = 0x800
+"""The flag of an entry whose name is UTF-8; other names are in code page 437 (APPNOTE.TXT 4.4.4 and appendix D)."""
+
 _LINK_CHARS: Final = 4096
 """Longest target of a link that the kernel accepts, in characters (path_resolution(7), PATH_MAX)."""
 
@@ -223,6 +226,7 @@ def _entries(zipped: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         # Of archives that were written one after another, only the last one's entries are listed.
         raise PackageUnsafe("the archive has other bytes before its first file; pack all files into one archive")
     for entry in entries:
+        _decode_name(entry)
         _from_windows(entry)
     return [entry for entry in entries if entry.filename not in {".", "./"}]
 
@@ -247,6 +251,22 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
         or stat.S_ISDIR(entry.external_attr >> 16)
         or (entry.create_system in _WINDOWS and bool(entry.external_attr & _MSDOS_FOLDER))
     )
+
+
+def _decode_name(entry: zipfile.ZipInfo) -> None:
+    """Read a name without the flag of UTF-8 as it was on the disk: Info-ZIP and macOS write UTF-8 without the flag."""
+    if not entry.flag_bits & _UTF8 and not entry.filename.isascii():
+        name = entry.filename.encode("cp437")
+        if entry.create_system not in _WINDOWS or _is_utf8(name):
+            entry.filename = name.decode("utf-8", "surrogateescape")
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _from_windows(entry: zipfile.ZipInfo) -> None:
