@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from iac_ci_cli import control, process, stack_options
 from iac_ci_cli.answers import ANSWERS, document, schema
-from iac_ci_cli.command_group import MODULES
+from iac_ci_cli.command_group import COMMANDS
 from iac_ci_cli.main import app
 from iac_ci_common import keys
 from iac_ci_common.states import OrderState
@@ -50,7 +50,7 @@ def test_an_error_fits_its_schema(capsys):
 
 
 def test_every_command_has_a_schema():
-    assert set(ANSWERS) == set(MODULES) | {"error"}
+    assert set(ANSWERS) == set(COMMANDS) | {"error"}
 
 
 def test_the_one_document_has_the_schema_of_each_command():

@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from iac_ci_cli import process
 from iac_ci_cli.errors import CommandFailed
 from iac_ci_local import commands
-from iac_ci_local.commands import app
+from iac_ci_local.application import LocalGroup, app
 from iac_ci_local.testing import processes_of, wait_until
 
 pytestmark = pytest.mark.local_cloud
 
+NAMES = {"run": "run", "pr": "pull_request", "up": "up"}
 LOCAL = [sys.executable, "-c", "from iac_ci_cli.main import main; main()", "local"]
 UP = [*LOCAL, "up", "--json"]
 
@@ -262,6 +263,12 @@ def test_a_bad_job_names_every_problem_before_anything_starts(tmp_path: Path) ->
     for problem in ("cmds", "timeout", "unknown"):
         assert problem in done.stderr
     assert not (tmp_path / "runtime").exists()
+
+
+def test_the_list_says_of_a_command_what_its_help_begins_with():
+    helps = {one.callback.__name__: one.callback.__doc__ for one in commands.commands.registered_commands}
+    said = {name: " ".join(helps[written].split("\n\n")[0].split()) for name, written in NAMES.items()}
+    assert said == {name: command.summary for name, command in LocalGroup.own.items()}
 
 
 @pytest.mark.parametrize(

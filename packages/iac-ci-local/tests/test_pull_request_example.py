@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from iac_ci_cli.errors import CommandFailed
 from iac_ci_common.errors import InputProblems
-from iac_ci_local.commands import app
+from iac_ci_local.application import app
 from iac_ci_local.example import check_example
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON, Demo
 from iac_ci_local.pull_request import NoRunStarted, OpenedPullRequest, opened_pull_request

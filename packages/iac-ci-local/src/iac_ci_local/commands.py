@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.ports import RunRows
 
-app = typer.Typer(no_args_is_help=True)
+commands = typer.Typer()
 
 _ALIVE_SECONDS: Final = 1.0
 _ENDED: Final = "the local cloud ended, and everything in it"
@@ -84,12 +84,7 @@ ToolSources = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show the orders' states alone, not what commands print.")]
 
 
-@app.callback()
-def local() -> None:
-    """Run the whole engine on this machine, in a local cloud."""
-
-
-@app.command()
+@commands.command()
 def run(
     job: Annotated[Path, typer.Argument(parser=check_path, help="The job: a JSON file, or a folder with a job.json.")],
     code: Annotated[
@@ -145,7 +140,7 @@ def run(
     raise typer.Exit(code_of_run)
 
 
-@app.command(name="pr")
+@commands.command(name="pr")
 def pull_request(
     example: Annotated[
         Path, typer.Argument(parser=check_path, help="Folder with base/ (the branch main) and change/.")
@@ -189,7 +184,7 @@ def pull_request(
     raise typer.Exit(code_of_run)
 
 
-@app.command()
+@commands.command()
 def up(
     job: Annotated[
         Path | None,
