@@ -50,6 +50,16 @@ def test_a_fork_is_known(wire, github, repository, is_fork):
     assert (found.is_fork, found.head_sha, found.base_branch, found.is_open) == (is_fork, "a" * 40, "main", True)
 
 
+@pytest.mark.parametrize(
+    ("host", "api"),
+    [("acme.ghe.com", "https://api.acme.ghe.com"), ("git.example.com", "https://git.example.com/api/v3")],
+)
+def test_the_api_follows_from_the_hosts_name(wire, host, api):
+    """Hosts of GitHub Enterprise Cloud with data residency have an API as github.com has."""
+    wire.get(f"{api}/repos/acme/infra/pulls/7", json=pull())
+    assert open_code_host(f"https://{host}/acme/infra", TokenCredentials("t0ken")).pull_request(7).is_open
+
+
 def test_a_repository_that_was_renamed_is_written_to_at_its_new_address(wire, github):
     comment = {
         "id": 1, "user": {"id": 3, "login": "ann"}, "body": "b",

@@ -77,8 +77,13 @@ _KINDS: Final = {
 
 
 def api_root(host: str, api_url: str | None) -> str:
-    """Return the URL of a host's API without a slash at its end: ``api_url`` if it is set."""
-    known = "https://api.github.com" if host == "github.com" else f"https://{host}/api/v3"
+    """Return the URL of a host's API without a slash at its end: ``api_url`` if it is set.
+
+    GitHub's own hosts, those below ``ghe.com`` too, have a host for the API (GitHub Enterprise Cloud Docs, "About
+    GitHub Enterprise Cloud with data residency").
+    """
+    is_cloud = host == "github.com" or host.endswith(".ghe.com")
+    known = f"https://api.{host}" if is_cloud else f"https://{host}/api/v3"
     return (api_url or known).rstrip("/")
 
 
