@@ -83,6 +83,7 @@ STARTING = [
     (gitlab("push", ref="refs/heads/main", after=SHA, user_id=5, user_username="ann"), EventKind.PUSH),
     (bitbucket("pullrequest:created", pullrequest={"id": 7}), EventKind.PULL_REQUEST),
     (bitbucket("pullrequest:updated", pullrequest={"id": 7}), EventKind.PULL_REQUEST),
+    (bitbucket("pullrequest:push", pullrequest={"id": 7}), EventKind.PULL_REQUEST),
     (bitbucket("pullrequest:fulfilled", pullrequest={"id": 7}), EventKind.CLOSED),
     (bitbucket("pullrequest:rejected", pullrequest={"id": 7}), EventKind.CLOSED),
     (

@@ -11,7 +11,7 @@ from iac_ci_vcs.provider import GHOST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_STARTS: Final = frozenset({"pullrequest:created", "pullrequest:updated"})
+_STARTS: Final = frozenset({"pullrequest:created", "pullrequest:updated", "pullrequest:push"})
 _ENDS: Final = frozenset({"pullrequest:fulfilled", "pullrequest:rejected"})
 
 
