@@ -253,6 +253,15 @@ def test_a_comment_with_other_commands_than_its_event_counts_as_edited_whatever_
     assert starts or "was edited" in hosted.notice
 
 
+@pytest.mark.parametrize(("end", "starts"), [("", 1), ("\n\n/iac-ci apply lib", 1)])
+def test_a_comment_that_is_longer_than_an_event_counts_as_far_as_the_event_has_it(hosted, end, starts):
+    """On GitLab, whose comments have up to a million characters, the engine's own reaction moves the second time."""
+    text = "/iac-ci apply app\n\n" + "x" * 270_000
+    hosted.tell(hosted.host.write(7, WRITER, f"{text}{end}", edited=True))
+    assert len(hosted.jobs) == starts
+    assert hosted.notice is None
+
+
 def test_a_comment_that_was_deleted_or_changed_meanwhile_is_not_followed(hosted):
     hosted.comment("/iac-ci plan")
     assert len(hosted.jobs) == 1

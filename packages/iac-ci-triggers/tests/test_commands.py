@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iac_ci_triggers.commands import MAX_COMMANDS, Command, CommandsFound, find_commands
+from iac_ci_triggers.commands import MAX_COMMANDS, Command, CommandsFound, find_commands, may_have_commands
 
 PLAN = Command("plan")
 
@@ -56,6 +56,7 @@ PLAN = Command("plan")
 def test_a_line_of_its_own_is_a_command(text, command):
     found = find_commands(text)
     assert (found.commands, found.problems) == ((command,), ())
+    assert may_have_commands(text)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +321,8 @@ MARKUP += ["---", "|", "\\", "&#47;", "\u202e", "\u200b", "\u00a0", "\x00", "\x0
 
 @given(st.lists(st.sampled_from(MARKUP) | st.characters(), max_size=40).map("".join))
 def test_no_text_breaks_it_and_quoted_or_fenced_it_asks_for_nothing(text):
-    find_commands(text)
+    found = find_commands(text)
+    assert may_have_commands(text) or found == CommandsFound()
     assert find_commands(f"<blockquote>\n\n{text.replace('</blockquote', '')}").commands == ()
     lines = text.replace("\r", "\n").split("\n")
     assert find_commands("\n".join(f"> {line}" for line in lines)).commands == ()

@@ -15,6 +15,7 @@ from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored
 from iac_ci_triggers.event_parser import delivery_id, parse_event, parse_events, read_payload
 from iac_ci_triggers.verification import Sender
+from iac_ci_triggers.webhook import has_command
 
 SHA = "a" * 40
 SENDER = {"sender": {"id": 5, "login": "ann"}}
@@ -109,6 +110,20 @@ def test_what_may_start_something_is_told_in_one_shape(given, kind):
         assert event.number == 7
     if kind is EventKind.COMMENT:
         assert (event.comment_id, event.comment) == ("9", "/iac-ci plan")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_followed"),
+    [("/iac-ci apply", True), ("- /iac-ci apply", True), ("> /iac-ci apply", False), ("iac-ci", False)],
+)
+def test_a_long_comment_is_not_parsed_before_its_host_is_answered(monkeypatch, text, is_followed):
+    def too_slow(_):
+        raise AssertionError("the comment is parsed")
+
+    monkeypatch.setattr("iac_ci_triggers.commands.find_plain_lines", too_slow)
+    comment = COMMENT | {"body": f"{text}\n\n" + "a\n" * 130_000}
+    event = parse_event(*github("issue_comment", action="created", issue=ISSUE, comment=comment))
+    assert has_command(event) is is_followed
 
 
 def without(given, *path, value=None):

@@ -88,12 +88,22 @@ class CommandsFound:
     problems: tuple[str, ...] = ()
 
 
+def may_have_commands(text: str) -> bool:
+    """Return whether a comment may have commands, or lines that look like some, in little time: it is not parsed.
+
+    One with such a line in code may have none.
+    """
+    if _begins_as_ours(text) or "iac-ci" not in seen(text):
+        return False
+    return any(map(looks_like_command, text.splitlines())) or next(lines_with_markup(text), None) is not None
+
+
 def find_commands(text: str) -> CommandsFound:
     """Return the commands of a comment, at most ``MAX_COMMANDS``; none for the engine's comments. Never raises.
 
     One that stands there several times counts once. The time is linear in the length of the text.
     """
-    if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKERS) or "iac-ci" not in seen(text):
+    if _begins_as_ours(text) or "iac-ci" not in seen(text):
         return CommandsFound()
     commands: dict[Command, None] = {}
     problems: list[str] = []
@@ -123,6 +133,10 @@ def find_commands(text: str) -> CommandsFound:
     if len(distinct) > MAX_COMMANDS:
         distinct[MAX_COMMANDS:] = [f"{len(distinct) - MAX_COMMANDS} more lines are not commands or were not run"]
     return CommandsFound(tuple(commands), tuple(distinct))
+
+
+def _begins_as_ours(text: str) -> bool:
+    return text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKERS)
 
 
 def _odd_space(line: str) -> str | None:

@@ -181,6 +181,7 @@ class FactCollector:
         comment = self._repository.comment(event)
         if comment is None:
             return None
+        comment = replace(comment, body=comment.body[:MAX_COMMENT_CHARS])
         me = self._host.me()
         is_ours = is_marked(comment.body) if me is None else comment.author.id == me.id
         permission = Permission.NONE if is_ours else self._host.permission(comment.author)
@@ -344,7 +345,7 @@ class FactCollector:
 
 
 def _was_edited(comment: Comment, event: HostEvent) -> bool:
-    """Return whether a comment's text is not the one that its event had.
+    """Return whether a comment's text, as much of it as events have, is not the one that its event had.
 
     All hosts move the time of its update for other reasons too: GitHub by a second now and then
     (palantir/policy-bot#459), Bitbucket by milliseconds, and GitLab for each reaction, the engine's own included
@@ -352,7 +353,8 @@ def _was_edited(comment: Comment, event: HostEvent) -> bool:
     everybody who may write can edit a comment of another person without a trace in them: then its commands tell it.
     GitLab writes the addresses of images otherwise in events, so the texts alone do not tell it.
     """
-    if event.comment is None or (comment.edited and comment.body != event.comment):
+    if event.comment is None:
         return comment.edited
-    now, before = (find_commands(text).commands for text in (comment.body[:MAX_COMMENT_CHARS], event.comment))
-    return now != before
+    if comment.body == event.comment:
+        return False
+    return comment.edited or find_commands(comment.body).commands != find_commands(event.comment).commands

@@ -16,7 +16,7 @@ from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.errors import IacCiError, NotFound, SignatureRefused
 from iac_ci_common.models.lock import Delivery
 from iac_ci_triggers.claimed_repository import claimed_repository
-from iac_ci_triggers.commands import find_commands
+from iac_ci_triggers.commands import find_commands, may_have_commands
 from iac_ci_triggers.connections import Connections, read_connections, repository_key
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored, StoredTrigger
 from iac_ci_triggers.event_parser import delivery_id, parse_events, read_payload
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 _REMEMBERED: Final = timedelta(days=3)
 """How long a person can send a delivery again on GitHub (GitHub Docs, "Redelivering webhooks")."""
+
+_PARSED_CHARS: Final = 32_768
+"""Longest comment that is parsed before the host is answered: the longest one would take this function about 20
+seconds, and GitLab disables a webhook for a time after four answers in a row that come too late."""
 
 NOT_AUTHENTIC: Final = "the event is not signed with a webhook secret of a connected repository"
 
@@ -188,8 +192,11 @@ class WebhookReceiver:
 
 
 def has_command(event: HostEvent) -> bool:
-    """Return whether a comment has a command, or a line that was probably meant as one."""
-    found = find_commands(event.comment or "")
+    """Return whether a comment has a command, or a line that was probably meant as one; a long one may have none."""
+    text = event.comment or ""
+    if len(text) > _PARSED_CHARS:
+        return may_have_commands(text)
+    found = find_commands(text)
     return bool(found.commands or found.problems)
 
 
