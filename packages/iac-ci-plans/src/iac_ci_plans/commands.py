@@ -19,12 +19,16 @@ _WITH_WORD: Final = (
 """Options of Terragrunt whose value may be the next word."""
 
 _OF_TERRAGRUNT: Final = rf"(?:{_WITH_WORD}{_SPACE}{_PART}+|(?!{_WITH_WORD}{_SPACE}){_OPTION}|run|run-all|stack)"
+_BEGIN: Final = r"""(?:^|[\s;&|(/"'`])"""
 _TOOL: Final = (
-    r"""(?:^|[\s;&|(/"'`])"""
-    rf"(?:(?:terraform|tofu)(?:{_SPACE}{_OPTION}){{0,20}}|terragrunt(?:{_SPACE}{_OF_TERRAGRUNT}){{0,20}}){_SPACE}"
+    rf"{_BEGIN}(?:(?:terraform|tofu)(?:{_SPACE}{_OPTION}){{0,20}}"
+    rf"|terragrunt(?:{_SPACE}{_OF_TERRAGRUNT}){{0,20}}){_SPACE}"
 )
+_CDK: Final = rf"{_BEGIN}cdkt[fn](?:{_SPACE}{_OPTION}){{0,20}}{_SPACE}"
+"""The commands of CDK for Terraform and of its successor, CDK Terrain."""
+
 _END: Final = r"""(?:$|[\s;&|)<>"'`]|\\\r?\n)"""
-_RUNS: Final = re.compile(f"{_TOOL}(?:plan|apply|destroy){_END}")
+_RUNS: Final = re.compile(f"(?:{_TOOL}(?:plan|apply|destroy)|{_CDK}(?:diff|plan|deploy|apply|destroy)){_END}")
 _PLANS: Final = re.compile(f"{_TOOL}plan{_END}")
 _SHOWS: Final = re.compile(
     r"\b(?:show|apply)\b|(?<![^|]\|)(?<![^|]\| )\b(?:cat|head|tail|less|more|sed|awk|grep)\b|\btee\s[^;&|\n]*/dev/"
@@ -35,7 +39,8 @@ _SHOWS: Final = re.compile(
 def runs_a_plan(command: str) -> bool:
     """Return whether a command calls Terraform, OpenTofu or Terragrunt to plan, to apply or to destroy.
 
-    The text of the command alone is read, so a script that calls them is not recognised.
+    The commands of CDK for Terraform and CDK Terrain call them too, and print their text in a column of its own, which
+    cannot be read. The text of the command alone is read, so a script that calls them is not recognised.
     """
     return _RUNS.search(command) is not None
 
