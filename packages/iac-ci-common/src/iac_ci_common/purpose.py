@@ -25,6 +25,8 @@ SUPERSEDED: Final = "superseded by"
 
 _APPLY: Final = re.compile(r"(?<![A-Za-z])(apply|destroy|import)(?![a-z])", re.IGNORECASE)
 _PLAN: Final = re.compile(r"(?<![A-Za-z])plan(?![a-z])", re.IGNORECASE)
+_MAY_CHANGE: Final = re.compile(r"(?<![A-Za-z])(deploy|up)(?![a-z])", re.IGNORECASE)
+"""Words beside which the word plan proves nothing: ``pulumi up --plan``, ``./deploy.sh plan.bin``."""
 
 
 def purpose(order_name: str, cmds: Iterable[str]) -> Purpose | None:
@@ -32,4 +34,4 @@ def purpose(order_name: str, cmds: Iterable[str]) -> Purpose | None:
     text = "\n".join([order_name, *cmds])
     if _APPLY.search(text) is not None:
         return Purpose.APPLY
-    return Purpose.PLAN if _PLAN.search(text) is not None else None
+    return Purpose.PLAN if _PLAN.search(text) is not None and _MAY_CHANGE.search(text) is None else None
