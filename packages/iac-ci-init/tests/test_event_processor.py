@@ -23,6 +23,7 @@ from iac_ci_common.purpose import Purpose
 from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import MemoryCodeStore, MemorySealer, MemorySecrets, Sequential
+from iac_ci_common.testing.samples import START
 from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_tools import JobTools
 from iac_ci_init.own_tools import OwnTools
@@ -151,6 +152,37 @@ def test_a_newer_commit_supersedes_an_older_run(hosted, monkeypatch):
     assert hosted.objects.exists(keys.trigger(first.run_id))
     ledger = hosted.ledgers.read(second.ledger)
     assert [bool(run.cancel_reason) for run in ledger.runs] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_folded"),
+    [({"dispatched_at": START, "status": OrderState.RUNNING}, False), ({}, True), (None, False)],
+    ids=["the apply has begun", "the apply is cancelled", "its rows have expired"],
+)
+def test_a_newer_commit_folds_the_comments_of_runs_that_have_applied_nothing(hosted, monkeypatch, rows, is_folded):
+    """An apply that still runs may fail, and nobody opens a folded comment."""
+    folded = []
+    monkeypatch.setattr(hosted.host, "fold_comments", lambda number, markers: folded.extend(markers))
+    hosted.pull_request()
+    hosted.comment("/iac-ci apply app")
+    planned, applied = hosted.jobs
+    if rows is not None:
+        run, orders, events = build_rows(applied, max_parallel=10)
+        hosted.runs.insert(run, [order.model_copy(update=rows) for order in orders], events)
+    hosted.change(head_sha=NEXT)
+    hosted.pull_request("synchronize")
+    assert folded == [f"<!-- iac-ci:{stored.run_id} -->" for stored in (planned, applied)[: 1 + is_folded]]
+
+
+@pytest.mark.parametrize("content", [b"version: 1\n", CONFIGURATION.replace(b"  plan:", b"  look:")])
+def test_a_run_whose_job_is_not_known_any_more_is_not_folded(hosted, monkeypatch, content):
+    folded = []
+    monkeypatch.setattr(hosted.host, "fold_comments", lambda number, markers: folded.extend(markers))
+    hosted.pull_request()
+    hosted.configure(content)
+    hosted.change(head_sha=NEXT)
+    hosted.pull_request("synchronize")
+    assert folded == []
 
 
 def test_comments_that_cannot_be_folded_stop_nothing(hosted, monkeypatch):

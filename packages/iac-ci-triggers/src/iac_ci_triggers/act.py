@@ -18,7 +18,6 @@ from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.event import Event
 from iac_ci_common.nudge import nudge
-from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OPEN
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.decide import (
@@ -40,6 +39,7 @@ from iac_ci_triggers.ledger_plan import ANSWERS_KEPT, COUNTED, KEPT, Asked, Plan
 from iac_ci_triggers.left_out import shown_left_out
 from iac_ci_triggers.missed import processed_state
 from iac_ci_triggers.notice import ARRIVED, Paragraph, Subject, answer_name, notice_name, render_paragraphs
+from iac_ci_triggers.outdated import has_begun_apply, outdated_runs
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.address import parse_address, settings_for
 from iac_ci_vcs.commit_jobs import has_open_pull, refresh_job_status, set_job_status
@@ -47,7 +47,7 @@ from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from iac_ci_common.grants import Grant
@@ -152,7 +152,7 @@ class EventProcessor:
                 if isinstance(decision, Nothing):
                     logger.info("event starts nothing", reason=decision.reason)
             self._apply(host, event, source, decisions, planned, now, branch=_branch(event, facts))
-            self._fold(host, event, decisions, logger)
+            self._fold(host, event, outdated_runs(facts, decisions), logger)
             self._record(stored, planned.ledger, logger)
         if facts.pull is not None:
             self._enter_state(stored, facts.pull, facts.ledger.processed)
@@ -350,18 +350,18 @@ class EventProcessor:
                 self._wake([run_id for run_id in decision.run_ids if _may_be_open(ledger, run_id, now)])
         return outcomes
 
-    def _fold(self, host: CodeHost, event: HostEvent, decisions: Sequence[Decision], logger: Logger) -> None:
-        """Fold the comments of runs that this event has superseded. Failures are logged only."""
-        superseded = [
-            marker(run_id)
-            for decision in decisions
-            if isinstance(decision, Cancel) and decision.reason.startswith(SUPERSEDED)
-            for run_id in decision.run_ids
-        ]
-        if not superseded or event.number is None:
+    def _fold(self, host: CodeHost, event: HostEvent, outdated: Mapping[str, bool], logger: Logger) -> None:
+        """Fold the comments of outdated runs, except of those that have applied something. Failures are logged only."""
+        if event.number is None:
             return
         try:
-            host.fold_comments(event.number, superseded)
+            markers = [
+                marker(run_id)
+                for run_id, may_apply in outdated.items()
+                if not (may_apply and has_begun_apply(self._ports.runs.read(run_id).orders))
+            ]
+            if markers:
+                host.fold_comments(event.number, markers)
         except IacCiError as error:
             logger.warning("superseded comments not folded", error=error.message)
 
