@@ -456,6 +456,32 @@ def test_a_closed_pull_request_starts_nothing(hosted):
     assert "closed" in hosted.notice
 
 
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_nothing_more_of_a_declined_pull_request_begins(hosted, monkeypatch, is_merged):
+    """What a merged one has not applied yet may go on."""
+    asked = []
+    monkeypatch.setattr(hosted.runs, "request_cancel", lambda run_id, reason: asked.append((run_id, reason)))
+    hosted.pull_request()
+    hosted.comment("/iac-ci apply app")
+    hosted.change(is_open=False, is_merged=is_merged)
+    hosted.pull_request("closed")
+    reason = "superseded by the end of the pull request"
+    assert asked == ([] if is_merged else [(stored.run_id, reason) for stored in hosted.jobs])
+    assert hosted.host.folded == set()
+    hosted.pull_request("closed")
+    assert len(asked) == len(hosted.jobs) * (not is_merged)
+
+
+def test_a_declined_pull_request_that_gets_a_label_after_its_reopening_is_planned_again(hosted):
+    """The webhook of the reopening itself was lost."""
+    hosted.pull_request()
+    hosted.change(is_open=False)
+    hosted.pull_request("closed")
+    hosted.change(is_open=True)
+    hosted.pull_request("labeled")
+    assert [stored.job_name for stored in hosted.jobs] == ["plan", "plan"]
+
+
 def test_a_push_runs_once_for_a_commit_and_again_when_the_branch_comes_back(hosted):
     for sha in (HEAD, NEXT):
         hosted.host.files[".iac-ci.yml", sha] = CONFIGURATION

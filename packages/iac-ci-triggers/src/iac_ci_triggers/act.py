@@ -352,7 +352,7 @@ class EventProcessor:
 
     def _fold(self, host: CodeHost, event: HostEvent, outdated: Mapping[str, bool], logger: Logger) -> None:
         """Fold the comments of outdated runs, except of those that have applied something. Failures are logged only."""
-        if event.number is None:
+        if event.number is None or event.kind is EventKind.CLOSED:
             return
         try:
             markers = [

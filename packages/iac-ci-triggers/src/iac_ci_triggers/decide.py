@@ -286,7 +286,8 @@ def _seen(facts: Facts) -> list[Decision]:
 def decide_closed(facts: Facts) -> list[Decision]:
     """Return the decisions about a pull request that was merged or declined.
 
-    Another open one may have the same head commit, and a status of a commit speaks for the open ones.
+    Nothing of a declined one begins any more: an apply that waits would begin without anybody who looks. Another open
+    one may have the same head commit, and a status of a commit speaks for the open ones.
     """
     pull = pull_of(facts)
     if pull.is_open:
@@ -302,7 +303,13 @@ def decide_closed(facts: Facts) -> list[Decision]:
     statuses.append(approval_status(pull.head_sha, CommitState.ERROR, text))
     is_wanted = Subject.APPROVAL.value in facts.ledger.notices
     withdrawn = [Settle(Paragraph("The pull request is closed, so no approval is wanted."), Subject.APPROVAL)]
-    return [Refresh(tuple(statuses)), *(withdrawn if is_wanted else []), *decide_after_merge(facts)]
+    ended = [] if pull.is_merged else _ended(facts)
+    return [*ended, Refresh(tuple(statuses)), *(withdrawn if is_wanted else []), *decide_after_merge(facts)]
+
+
+def _ended(facts: Facts) -> list[Decision]:
+    runs = tuple(run.run_id for run in facts.ledger.runs if run.cancel_reason is None)
+    return [Cancel(runs, f"{SUPERSEDED} the end of the pull request")] if runs else []
 
 
 def _settled(facts: Facts, found: list[Decision]) -> list[Decision]:
