@@ -307,3 +307,16 @@ def test_what_a_person_has_overridden_is_as_good_as_its_success(reports, answere
 )
 def test_how_far_a_head_is_behind_is_told(commits, text):
     assert behind(JobScope(base="main", behind=commits)) == text
+
+
+@pytest.mark.parametrize("late", [CANCELLED, FAILED, SUCCEEDED])
+def test_a_run_that_ends_after_its_pull_request_leaves_the_status_to_another_with_the_commit(reports, late):
+    """A pull request is closed and opened again under another number, while its first run still stops."""
+    report(reports, 1, {"network": QUEUED}, pull=7)
+    reports.closed.add(7)
+    report(reports, 2, {"network": QUEUED}, pull=8)
+    assert report(reports, 1, {"network": late}, pull=7)["iac-ci/plan"] is CommitState.PENDING
+    assert report(reports, 2, {"network": SUCCEEDED}, pull=8)["iac-ci/plan"] is CommitState.SUCCESS
+    assert report(reports, 1, {"network": late}, pull=7)["iac-ci/plan"] is CommitState.SUCCESS
+    reports.closed.add(8)
+    assert report(reports, 1, {"network": FAILED}, pull=7)["iac-ci/plan"] is CommitState.FAILURE

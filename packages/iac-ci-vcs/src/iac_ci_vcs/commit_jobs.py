@@ -47,22 +47,31 @@ def set_job_status(
 ) -> None:
     """Enter a part of a job and set the folded status with ``mark``, and those of earlier targets that ran again.
 
-    ``own`` is the status that the part alone would have; ``is_open`` returns whether another pull request is open and
-    has the commit as its head. The states are read again after the status is set: of two reports at once, the one that
-    was written last sets the status last. Raises ``PortFailed`` if other reports changed the states at every attempt.
+    ``own`` is the status that the part alone would have; ``is_open`` returns whether a pull request is open and has the
+    commit as its head. If the part's own one is not, and another one is, the status speaks for that one alone: a run
+    may end after its pull request. The states are read again after the status is set: of two reports at once, the one
+    that was written last sets the status last. Raises ``PortFailed`` if other reports changed the states at every
+    attempt.
     """
-    key = _key(repository, own)
-    closed: set[str] = set()
-    checked = {str(part.number)}
+    key, number = _key(repository, own), str(part.number)
+    asked: dict[str, bool] = {}
+
+    def is_known_open(other: str) -> bool:
+        if other not in asked:
+            asked[other] = is_open(int(other))
+        return asked[other]
 
     def change(known: CommitJob) -> CommitJob:
-        for number in sorted(known.pulls.keys() - checked):
-            checked.add(number)
-            if not is_open(int(number)):
-                closed.add(number)
-        return entered(_without(known, closed), part)
+        others = sorted(known.pulls.keys() - {number})
+        present = [other for other in others if is_known_open(other)]
+        if present and not is_known_open(number):
+            return _without(known, known.pulls.keys() - set(present))
+        return entered(_without(known, set(others) - set(present)), part)
 
     def mark_all(written: CommitJob) -> None:
+        if number not in written.pulls:
+            mark(folded_of_all(written, own))
+            return
         for status in (folded(written, part, own), *other_targets(written, part, own)):
             mark(status)
 
