@@ -113,6 +113,43 @@ def test_a_standing_notice_ends_with_its_cause(hosted):
     assert "Nothing of this holds" in hosted.standing("configuration")
 
 
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (lambda hosted: hosted.pull_request("labeled"), "Nothing runs"),
+        (lambda hosted: hosted.comment(f"/iac-ci approve {HEAD}"), "ann approved"),
+    ],
+    ids=["said twice", "said and withdrawn"],
+)
+def test_two_events_at_once_write_one_notice(hosted, monkeypatch, event, text):
+    """GitHub sends a pull request and its labels at once; the first event to change the ledger writes the notice."""
+    monkeypatch.setattr(hosted.host, "lag_seconds", 60)
+    waits = []
+    hosted.change(is_fork=True, author=STRANGER)
+    create, first = hosted.host.create_comment, []
+
+    def slow(number, body):
+        if not first and "iac-ci:notice:" in body:
+            first.append(body)
+            monkeypatch.setattr("iac_ci_vcs.http_session.pause", wait)
+            event(hosted)
+            if waits:
+                # This event has written its notice while the other one waited.
+                return None
+        return create(number, body)
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            create(7, first[0])
+
+    monkeypatch.setattr(hosted.host, "create_comment", slow)
+    hosted.pull_request()
+    notices = [one.body for one in hosted.host.comments[7] if "iac-ci:notice:approval" in one.body]
+    assert [text in body for body in notices] == [True]
+    assert waits == [1.0]
+
+
 def test_a_person_gets_some_answers_an_hour_and_the_last_one_says_so(hosted):
     for _ in range(MAX_ANSWERS + 5):
         hosted.comment("/iac-ci help", STRANGER)

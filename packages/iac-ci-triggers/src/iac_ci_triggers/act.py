@@ -45,9 +45,10 @@ from iac_ci_vcs.address import parse_address, settings_for
 from iac_ci_vcs.commit_jobs import has_open_pull, refresh_job_status, set_job_status
 from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting import marker
+from iac_ci_vcs.waiting import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from iac_ci_common.grants import Grant
@@ -73,6 +74,9 @@ _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
     EventKind.REPLAN: decide_replan,
     EventKind.SCHEDULE: decide_schedule,
 }
+
+_NOTICE_SECONDS: Final = 6.0
+"""How long a standing notice is waited for that another event has entered into the ledger and is about to write."""
 
 _TRIES: Final = 5
 """Most decisions about one event: each time another event has changed the ledger, the decision is repeated."""
@@ -151,7 +155,8 @@ class EventProcessor:
             for decision in decisions:
                 if isinstance(decision, Nothing):
                     logger.info("event starts nothing", reason=decision.reason)
-            self._apply(host, event, source, decisions, planned, now, branch=_branch(event, facts))
+            known = facts.ledger.notices
+            self._apply(host, event, source, decisions, planned, now, branch=_branch(event, facts), known=known)
             self._fold(host, event, outdated_runs(facts, decisions), logger)
             self._record(stored, planned.ledger, logger)
         if facts.pull is not None:
@@ -290,6 +295,7 @@ class EventProcessor:
         now: datetime,
         *,
         branch: str | None,
+        known: Collection[str],
     ) -> None:
         outcomes = self._act_on_runs(decisions, planned.ledger, now)
         generation = self._link_generation(host, source) if planned.accept else None
@@ -318,7 +324,7 @@ class EventProcessor:
             if isinstance(refresh, Refresh)
         ]
         if event.number is not None:
-            reports += _notices(host, event, decisions)
+            reports += _notices(host, event, decisions, known)
             answer = tuple(
                 decision.paragraph for decision in decisions if isinstance(decision, Say) and not decision.subject
             )
@@ -507,15 +513,20 @@ def _person_key(event: HostEvent) -> str:
     return keys.person_ledger(repository_key(event.repository) or "", event.actor.id)
 
 
-def _notices(host: CodeHost, event: HostEvent, decisions: Sequence[Decision]) -> list[Callable[[], object]]:
-    """Return the calls that write the standing notices of the decisions."""
+def _notices(
+    host: CodeHost, event: HostEvent, decisions: Sequence[Decision], known: Collection[str]
+) -> list[Callable[[], object]]:
+    """Return the calls that write the standing notices of the decisions; the ledger has had those of ``known`` before.
+
+    The event that entered one of these may be writing it at this moment.
+    """
     calls: list[Callable[[], object]] = []
     for subject in Subject:
         stated = tuple(one.paragraph for one in decisions if isinstance(one, Say) and one.subject is subject)
-        settled = tuple(one.paragraph for one in decisions if isinstance(one, Settle) and one.subject is subject)
-        if stated or settled:
-            name = notice_name(subject)
-            calls.append(partial(_write, host, event, name, stated or settled, only_if_there=not stated))
+        gone = tuple(one.paragraph for one in decisions if isinstance(one, Settle) and one.subject is subject)
+        if stated or gone:
+            write = partial(_write, only_if_there=not stated, may_come=subject.value in known)
+            calls.append(partial(write, host, event, notice_name(subject), stated or gone))
     return calls
 
 
@@ -527,13 +538,23 @@ def _write_answer(host: CodeHost, event: HostEvent, paragraphs: tuple[Paragraph,
 
 
 def _write(
-    host: CodeHost, event: HostEvent, name: str, paragraphs: tuple[Paragraph, ...], *, only_if_there: bool = False
+    host: CodeHost,
+    event: HostEvent,
+    name: str,
+    paragraphs: tuple[Paragraph, ...],
+    *,
+    only_if_there: bool = False,
+    may_come: bool = False,
 ) -> None:
-    """Create or edit the comment with this name."""
+    """Create or edit the comment with this name; one that may come is waited for, so that there are not two."""
     number = event.number or 0
     style = CommentStyle(host.max_comment_chars, host.comments_have_html)
     body = render_paragraphs(name, paragraphs, commit=event.sha, style=style)
-    known = host.find_comment(number, marker(name, has_html=style.has_html))
+    known = settled(
+        lambda: host.find_comment(number, marker(name, has_html=style.has_html)),
+        lambda found: found is not None,
+        seconds=_NOTICE_SECONDS if may_come and host.lag_seconds else 0,
+    )
     if known is None:
         if not only_if_there:
             host.create_comment(number, body)
