@@ -158,7 +158,7 @@ def test_settings_for_aws_do_not_keep_a_local_cloud_from_answering(ask, aws, tmp
 
 def test_an_unknown_profile_and_one_without_a_region_are_explained(ask):
     code, _, printed = ask("--profile", "none")
-    assert (code, "the AWS profile does not exist" in printed) == (ExitCode.UNREACHABLE, True)
+    assert (code, "the AWS profile 'none' does not exist" in printed) == (ExitCode.UNREACHABLE, True)
     code, _, printed = ask("--profile", "bare")
     assert (code, "no AWS region is set" in printed) == (ExitCode.UNREACHABLE, True)
     assert "--region" in printed

@@ -120,9 +120,10 @@ AWS = [
     (REGION, "there are no AWS credentials", "aws sso login"),
     ({**REGION, "AWS_ACCESS_KEY_ID": "a"}, "the AWS credentials are incomplete", "both or neither"),
     ({**KEYS, "AWS_REGION": "a b"}, "the AWS region is not valid", "eu-central-1"),
-    ({**REGION, "AWS_PROFILE": "none"}, "the AWS profile does not exist", "AWS_PROFILE"),
+    ({**REGION, "AWS_PROFILE": "none"}, "the AWS profile 'none' does not exist", "AWS_PROFILE"),
     (NOWHERE, "http://127.0.0.1:9/ does not answer", "AWS_ENDPOINT_URL"),
     ({**KEYS, "AWS_ENDPOINT_URL": "nonsense"}, "the AWS settings of this environment are not valid", "~/.aws"),
+    ({**KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:port"}, "the AWS settings of this environment", "~/.aws"),
     ({**KEYS, "AWS_MAX_ATTEMPTS": "many"}, "", "~/.aws"),
     ({**KEYS, "AWS_RETRY_MODE": "x"}, "", "~/.aws"),
     ({**KEYS, "AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "no AWS region is set", "AWS_REGION"),
@@ -167,6 +168,30 @@ def test_a_refusal_of_aws_keeps_what_was_done(code, message):
     with pytest.raises(PortFailed) as caught, aws_errors("reading x"):
         raise ClientError(answer, "GetParameter")
     assert aws_message(caught.value)[0] == message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        (
+            "login_session = arn:aws:iam::123456789012:user/me",
+            "the AWS login of this profile needs a library that is not installed",
+            'eval "$(aws configure export-credentials --format env)"',
+        ),
+        ("role_arn = arn:aws:iam::123456789012:role/x\nsource_profile = gone", "are not valid", "get-caller-identity"),
+        ("credential_process = echo no JSON", "the AWS settings of this environment are not valid", "~/.aws"),
+    ],
+)
+def test_a_profile_that_gives_no_credentials_is_explained(capsys, environment, monkeypatch, settings, message, hint):
+    (environment / "config").write_text(f"[profile mine]\n{settings}\n")
+    for name, value in {**REGION, "AWS_PROFILE": "mine"}.items():
+        monkeypatch.setenv(name, value)
+    # The library that `aws login` needs may be installed here.
+    monkeypatch.setattr("botocore.credentials.EC", None)
+    code, printed = messages(capsys, "status", RUN)
+    assert code == ExitCode.UNREACHABLE
+    assert message in printed
+    assert hint in printed
 
 
 def test_the_missing_permission_is_named():

@@ -8,7 +8,8 @@ from traceback import walk_tb
 from typing import Final
 
 _ENVIRONMENT: Final = "Check the AWS_… variables of your environment and the files in ~/.aws."
-_LOGIN: Final = "Log in again (for example `aws sso login`), or set new credentials."
+_NOT_VALID: Final = ("the AWS settings of this environment are not valid", _ENVIRONMENT)
+_LOGIN: Final = "Log in again (for example `aws login` or `aws sso login`), or set new credentials."
 
 _BY_NAME: Final = {
     "NoCredentialsError": (
@@ -28,8 +29,14 @@ _BY_NAME: Final = {
         "the AWS region is not valid",
         "Set --region or AWS_REGION to a region's name (example: eu-central-1).",
     ),
+    # An `aws login` signs with a key of its own, for which botocore needs a library of C (Boto3 documentation,
+    # "Credentials").
+    "MissingDependencyException": (
+        "the AWS login of this profile needs a library that is not installed with iac-ci",
+        'Set its credentials in the environment: eval "$(aws configure export-credentials --format env)".',
+    ),
     "ProfileNotFound": (
-        "the AWS profile does not exist",
+        "the AWS profile {profile} does not exist",
         "Check --profile or AWS_PROFILE; see `aws configure list-profiles`.",
     ),
     "ConfigParseError": ("the AWS configuration file cannot be read", "Check ~/.aws/config, or AWS_CONFIG_FILE."),
@@ -42,6 +49,11 @@ _BY_NAME: Final = {
     "UnauthorizedSSOTokenError": ("the AWS SSO session has expired", _LOGIN),
     "SSOTokenLoadError": ("there is no AWS SSO session", _LOGIN),
     "TokenRetrievalError": ("the AWS SSO session has expired", _LOGIN),
+    "LoginError": ("the AWS login cannot be used any more", _LOGIN),
+    "InvalidConfigError": (
+        "the settings of the AWS profile are not valid",
+        "Run `aws sts get-caller-identity` with the same profile: it names what is wrong in ~/.aws/config.",
+    ),
 }
 _THROTTLED: Final = ("AWS asks for fewer requests", "Run the command again in a moment.")
 _NOT_ALLOWED: Final = (
@@ -109,13 +121,16 @@ def aws_message(error: BaseException) -> tuple[str, str] | None:
         if isinstance(cause, OSError) and _is_of_the_sdk(cause):
             # A token file or a program for credentials that is not there.
             return f"the AWS credentials could not be fetched: {cause.filename}: {cause.strerror}", _ENVIRONMENT
+        if isinstance(cause, ValueError) and _is_of_the_sdk(cause):
+            # A port that is no number, or a program for credentials that prints no JSON.
+            return _NOT_VALID
         cause = cause.__cause__
     return None
 
 
 def client_failed(error: Exception) -> tuple[str, str]:
     """Return a message and a hint where the SDK could not even be set up, by a wrong setting of the environment."""
-    return aws_message(error) or ("the AWS settings of this environment are not valid", _ENVIRONMENT)
+    return aws_message(error) or _NOT_VALID
 
 
 def _is_of_the_sdk(error: BaseException) -> bool:
@@ -144,7 +159,8 @@ def _explain(cause: BaseException, error: BaseException) -> tuple[str, str]:
     )
     if os.environ.get("AWS_ENDPOINT_URL"):
         reach = "Check the network and AWS_ENDPOINT_URL."
-    text = message.format(endpoint=endpoint) if "{endpoint}" in message else message
+    profile = repr(str(getattr(cause, "kwargs", {}).get("profile", ""))[:60])
+    text = message.replace("{endpoint}", endpoint).replace("{profile}", profile)
     return (f"{activity}: {text}" if activity else text), hint.format(reach=reach) if "{reach}" in hint else hint
 
 
