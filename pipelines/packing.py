@@ -67,12 +67,13 @@ def pack(found: dict[str, bytes], target: Path) -> None:
 
 
 def main() -> None:
-    """Pack the archive and print the names of its files."""
-    work, stack, region, bucket, target = sys.argv[1:]
+    """Print the names of the archive's files, and pack them if a target is named."""
+    work, stack, region, bucket, *target = sys.argv[1:]
     found = members(Path(work), stack, region, bucket)
     for name in sorted(found):
         sys.stdout.write(f"  {name}\n")
-    pack(found, Path(target))
+    for path in target:
+        pack(found, Path(path))
 
 
 if __name__ == "__main__":

@@ -87,12 +87,13 @@ def main() -> None:
         if error.response.get("Error", {}).get("Code") in _MISSING:
             sys.exit(ABSENT)
         sys.exit(_explained(error))
-    except BotoCoreError as error:
+    except (BotoCoreError, OSError, ValueError) as error:
+        # Settings of the environment: a file of credentials that is not there, an endpoint whose port is no number.
         sys.exit(_explained(error))
 
 
 def _explained(error: Exception) -> str:
-    """Return the command line's words for an error of AWS, with the next step."""
+    """Return the command line's words for an error of AWS or of its settings, with the next step."""
     message, hint = aws_message(error) or (str(error), "")
     # The scripts have no option for the profile and work on no local cloud.
     hint = hint.replace("--profile or ", "").replace(", or use --local", "")

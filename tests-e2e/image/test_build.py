@@ -208,6 +208,20 @@ def test_logs_in_to_ecr_and_out_again(builder: Builder, repository: str, tools: 
     assert any(call.startswith("build --platform linux/arm64 ") for call in said)
 
 
+def test_a_login_that_fails_says_why(builder: Builder, repository: str, tools: Path) -> None:
+    reason = "error storing credentials - err: exit status 1, out: `no keychain is available`"
+    stand_in(
+        tools,
+        "docker",
+        f"""cat >/dev/null
+        case "$1" in version) echo amd64 ;; login) echo warning >&2; echo '{reason}' >&2; exit 1 ;; esac""",
+    )
+    host = f"{builder.aws.account}.dkr.ecr.us-east-1.amazonaws.com"
+    done = builder.run("--repository", f"{host}/acme", PATH=f"{tools}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    assert f"docker login to {host} failed ({reason}); nothing was pushed." in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "passed"),
     [

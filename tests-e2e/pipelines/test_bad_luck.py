@@ -32,6 +32,7 @@ case "$*" in
   *"python -c "*) ;;
   *"state.py account") echo 123456789012 ;;
   *"state.py exists "*) exit $EXISTS ;;
+  *"state.py newest "*) echo archive/iac-ci-teardown-1.zip ;;
   *"state.py fetch "*) [ -f "$STORED" ] || exit 4; cp "$STORED" "$last" ;;
   *"state.py store "* | *"state.py store-state "*) [ "$STORE" = 0 ] || exit "$STORE"; cp "$last" "$STORED" ;;
   *"open_runs.py check"*) ;;
@@ -193,6 +194,38 @@ def test_bootstrap_begins_with_no_state_of_another_region(desk, exists, region, 
     assert desk.seen.read_text() == ('{"serial": 2}' if is_kept else "")
 
 
+def test_an_archive_can_be_planned_before_anything_is_deployed(tmp_path, monkeypatch, capsys):
+    """The script's folder for generated files does not exist yet."""
+    import packing
+
+    monkeypatch.setattr(sys, "argv", ["packing.py", str(tmp_path / "none"), "acme", "eu-west-1", BUCKET])
+    packing.main()
+    assert capsys.readouterr().out.split() == ["MANIFEST.sha256", "TEARDOWN.md", "teardown"]
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:port"}, "the AWS settings of this environment are not valid"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "the AWS settings of this environment are not valid"),
+        (
+            {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/x", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nothing/token"},
+            "the AWS credentials could not be fetched: /nothing/token: No such file or directory",
+        ),
+    ],
+)
+def test_wrong_settings_for_aws_are_explained(tmp_path, settings, problem):
+    given = {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1", "HOME": str(tmp_path)} | settings
+    if "AWS_ROLE_ARN" not in settings:
+        given |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
+    done = subprocess.run(
+        [sys.executable, ROOT / "pipelines/state.py", "account"], env=given, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"account: {problem}\n"), done.stderr
+
+
 @pytest.mark.parametrize(("bucket", "code"), [(BUCKET, 0), (OTHER, 2)])
 def test_the_archive_holds_no_files_of_another_region(desk, bucket, code):
     git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@example.com", "-C", desk.checkout]
@@ -213,6 +246,21 @@ def test_the_archive_of_another_stack_is_refused(desk):
     assert done.returncode == 2, done.stderr
     assert f"another state bucket than {BUCKET}" in done.stderr
     assert "destroy" not in desk.calls.read_text()
+
+
+def test_a_file_that_is_no_archive_is_refused(desk):
+    path = desk.archive(BUCKET)
+    path.write_text("an answer of a proxy, for example")
+    done = desk.script("teardown", "--archive", str(path), "--yes")
+    assert done.returncode == 2, done.stderr
+    assert f"{path} cannot be unpacked: File is not a zip file. Nothing was changed." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_archive_that_is_gone_since_it_was_listed_is_told(desk):
+    desk.stored.unlink(missing_ok=True)
+    done = desk.script("teardown", "--yes")
+    assert (done.returncode, "could not be fetched. Nothing was changed." in done.stderr) == (3, True), done.stderr
 
 
 def test_the_archive_of_this_stack_removes_it(desk):
