@@ -41,7 +41,13 @@ read_settings() {
         local taken=0
         if declare -F flag >/dev/null; then flag "$@" || taken=$?; fi
         if [ "$taken" -eq 0 ]; then problem "unknown argument: $1"; taken=1; fi
-        if [ "$taken" -gt $# ]; then problem "$1 needs a value"; taken=$#; fi
+        if [ "$taken" -gt $# ]; then
+          problem "$1 needs a value"
+          taken=$#
+        elif [ "$taken" -eq 2 ] && [ -z "$2" ]; then
+          # A variable of the caller's that is not set would otherwise leave the flag out.
+          problem "the value of $1 is empty"
+        fi
         shift "$taken"
         ;;
     esac

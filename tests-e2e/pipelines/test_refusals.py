@@ -148,6 +148,30 @@ def test_a_flag_without_its_value_is_a_problem():
     assert "--image needs a value" in run("deploy", "--region", "eu-central-1", "--image").stderr
 
 
+@pytest.mark.parametrize(
+    ("script", "flag"),
+    [("deploy", "--variables"), ("deploy", "--image"), ("build", "--repository"), ("teardown", "--archive")],
+)
+def test_a_flag_with_an_empty_value_is_a_problem(script, flag):
+    """The caller's variable is not set: without its variables a deployment would take settings away."""
+    done = run(script, "--region", "eu-central-1", flag, "")
+    assert done.returncode == 2
+    assert f"the value of {flag} is empty" in done.stderr
+
+
+ALWAYS_FILLED = {"problems", "platforms", "sums", "deploy_contents", "target"}
+"""Arrays that have an element where they are expanded."""
+
+
+def test_the_scripts_run_with_the_bash_of_macos():
+    """It is 3.2: it has no mapfile and no maps, and an empty array counts as a variable that is not set."""
+    for path in [ROOT / "pipelines" / name for name in SCRIPTS] + sorted((ROOT / "pipelines").glob("*.sh")):
+        text = path.read_text("utf-8")
+        assert re.findall(r"\b(?:mapfile|readarray|(?:declare|local) -A)\b", text) == [], path
+        guarded = re.sub(r'\$\{(\w+)\[@\]\+"\$\{\1\[@\]\}"\}', "", text)
+        assert set(re.findall(r'"\$\{(\w+)\[@\][^}]*\}"', guarded)) <= ALWAYS_FILLED, path
+
+
 @pytest.mark.local_cloud
 def test_without_credentials_nothing_happens(operator):
     done = operator.run("ecr", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_EC2_METADATA_DISABLED="true")
