@@ -151,3 +151,39 @@ def test_a_folder_inside_of_a_repository_is_said(checkout):
     assert done.returncode == 0
     assert "live is live of its repository. The engine reads .iac-ci.yml of the repository's root" in done.stderr
     assert "repository's root" not in run("scaffold", checkout, "--to", "-").stderr
+
+
+def git(folder, *arguments):
+    author = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
+    subprocess.run(["git", "-C", str(folder), *author, *arguments], check=True, capture_output=True)
+
+
+def test_commits_that_a_clone_does_not_have_are_told_with_the_way_to_get_them(checkout):
+    git(checkout, "init", "--initial-branch", "main")
+    run("scaffold", checkout)
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "--message", "one")
+    unknown = run("expand", checkout, "--since", "origin/main")
+    assert (unknown.returncode, "'origin/main' is no commit of the repository of" in unknown.stderr) == (2, True)
+    git(checkout, "checkout", "--orphan", "other")
+    git(checkout, "commit", "--message", "two")
+    apart = run("expand", checkout, "--since", "main")
+    assert (apart.returncode, "have no commit in common" in apart.stderr) == (2, True)
+    for done in (unknown, apart):
+        assert "`git fetch --unshallow` fetches the others." in done.stderr
+
+
+def test_a_hook_of_another_repository_changes_nothing(checkout, tmp_path_factory, monkeypatch):
+    git(checkout, "init")
+    run("scaffold", checkout)
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "--message", "one")
+    (checkout / "live/a/backend.tf").write_text('terraform { backend "local" {} }\n')
+    expected = run("expand", checkout, "--since", "HEAD").stdout
+    assert "live/a" in expected
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init")
+    git(other, "commit", "--allow-empty", "--message", "one")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    assert run("expand", checkout, "--since", "HEAD").stdout == expected

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_cli.code import files_and_submodules_of
+from iac_ci_cli.code import environment_of_git, files_and_submodules_of
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common.errors import PackageUnsafe
 from iac_ci_common.tree import Entry, EntryKind, Tree
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _GIT_SECONDS: Final = 60
+_FETCH: Final = "Is it fetched? Clones in CI often have a single commit; `git fetch --unshallow` fetches the others."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,17 @@ def commit_of(folder: Path, reference: str) -> str:
         found = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
     except CommandFailed as error:
         message = f"{reference!a} is no commit of the repository of {folder}"
-        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT) from error
+        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT, hint=_FETCH) from error
     return found.decode("ascii").strip()
 
 
 def changes_since(folder: Path, commit: str) -> Changes:
     """Return what has changed since the folder's branch and a commit parted, with what is not committed yet."""
-    parted = _git(folder, "merge-base", commit, "HEAD").decode("ascii").strip()
+    try:
+        parted = _git(folder, "merge-base", commit, "HEAD").decode("ascii").strip()
+    except CommandFailed as error:
+        message = f"{folder}: HEAD and {commit[:12]} have no commit in common"
+        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT, hint=_FETCH) from error
     printed = _git(folder, "diff", "--name-status", "-z", "--find-renames", "--relative", parted)
     new = _names(_git(folder, "ls-files", "-z", "--others", "--exclude-standard"))
     changed, removed = list(new), []
@@ -109,6 +114,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
             capture_output=True,
             check=False,
             timeout=_GIT_SECONDS,
+            env=environment_of_git(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CommandFailed("git could not be run, or took too long") from error

@@ -75,6 +75,11 @@ def files_and_submodules_of(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(files), _submodules(folder)
 
 
+def environment_of_git() -> dict[str, str]:
+    """Return the environment for git: hooks set variables that name their own repository (githooks(5))."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
+
+
 def _git_files(folder: Path, left_out: LeftOut, prefix: str = "") -> list[str] | None:
     """Return the files of a repository, its submodules and other repositories in it; None outside git.
 
@@ -171,8 +176,6 @@ def _is_in_repository(folder: Path) -> bool:
 
 def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
     """Return what git prints of the repository of a folder. Raises ``PackageUnsafe`` with git's reason."""
-    # Hooks of git set variables that name their own repository, whatever the folder is (githooks(5)).
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
     try:
         done = subprocess.run(  # noqa: S603 - a list, of our own making
             ["git", "-C", str(folder), *arguments],  # noqa: S607
@@ -180,7 +183,7 @@ def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
             capture_output=True,
             check=False,
             timeout=_GIT_SECONDS,
-            env=environment,
+            env=environment_of_git(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PackageUnsafe(f"git cannot list its files: {type(error).__name__}; install git, or try again") from error
