@@ -11,7 +11,7 @@ import pytest
 
 from iac_ci_cli import connection
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_cli.local_clouds import can_ask, choose_local_cloud
+from iac_ci_cli.local_clouds import announcement_folder, can_ask, choose_local_cloud
 
 
 @pytest.fixture
@@ -118,7 +118,8 @@ def test_several_are_listed_and_none_is_taken(announce):
 
 
 def test_one_that_does_not_run_is_named_with_those_that_do(announce):
-    assert "iac-ci local up" in refused("iac-ci").hint
+    assert "`iac-ci local up`" in refused("iac-ci").hint
+    assert "`iac-ci local up --stack other`" in refused("other").hint
     announce("111111111111", stack="other")
     error = refused("iac-ci", "333333333333")
     assert error.message == "the local cloud 333333333333 with a stack iac-ci is not running"
@@ -131,3 +132,13 @@ def test_files_that_no_cloud_wrote_are_ignored(announce, tmp_path):
         (tmp_path / "iac-ci" / f"{name}.json").write_bytes(content)
     (tmp_path / "iac-ci" / "e.json").symlink_to("/nothing")
     assert choose_local_cloud("iac-ci").state["account"] == "111111111111"
+
+
+@pytest.mark.parametrize("left", ["", "relative", "/nothing/of/a/session/that/has/ended"])
+def test_a_variable_that_names_no_folder_of_this_user_counts_as_none(monkeypatch, tmp_path, left):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", left)
+    assert announcement_folder() == tmp_path / f"iac-ci-{os.getuid()}"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    assert announcement_folder() == tmp_path / "own" / "iac-ci"

@@ -106,6 +106,13 @@ def test_wrong_arguments_are_refused_in_our_words(capsys, environment, words, me
     assert printed.splitlines()[0] == f"iac-ci: {message}"
 
 
+def test_a_missing_package_is_no_wrong_spelling(capsys, environment, monkeypatch):
+    monkeypatch.setattr("iac_ci_cli.command_group.entry_points", lambda **_: ())
+    code, printed = messages(capsys, "local", "run", "x")
+    assert code == ExitCode.BAD_INPUT
+    assert "unknown command 'local'; it comes with the package iac-ci-local" in printed
+
+
 def test_a_setting_of_the_environment_is_checked_like_the_option(capsys, environment, monkeypatch):
     monkeypatch.setenv("IAC_CI_STACK", "a b")
     code, printed = messages(capsys, "status", RUN)

@@ -46,7 +46,7 @@ def test_up_is_found_until_it_ends_and_leaves_nothing(sent: signal.Signals, code
 
 def run_job(tmp_path: Path, job: object, *arguments: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "job.json").write_text(json.dumps(job))
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     return subprocess.run(
         [*LOCAL, "run", str(tmp_path / "job.json"), *arguments],
         env=environment,
@@ -90,7 +90,7 @@ def test_run_shows_output_while_the_commands_run(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps({"username": "tests", "orders": orders}))
     run = subprocess.Popen(
         [*LOCAL, "run", str(tmp_path / "job.json")],
-        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -137,7 +137,7 @@ def lines_until_it_stays(process: subprocess.Popen[str]) -> list[str]:
 )
 def test_a_cloud_that_stays_says_how_to_reach_it(arguments: list[str], text: str, tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps(job("seq 1 600")))
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     process = subprocess.Popen(
         [*LOCAL, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -149,13 +149,13 @@ def test_a_cloud_that_stays_says_how_to_reach_it(arguments: list[str], text: str
 
 
 def test_hints_name_the_cloud_where_another_one_runs(tmp_path: Path) -> None:
-    announced = tmp_path / "runtime" / "iac-ci"
+    announced = tmp_path / "iac-ci"
     announced.mkdir(parents=True, mode=0o700)
     other = {"account": "111122223333", "stack": "iac-ci", "region": "us-east-1", "endpoint": "http://127.0.0.1:1"}
     (announced / "111122223333.json").write_text(json.dumps(other | {"access_key": "a", "secret_key": "s"}))
     process = subprocess.Popen(
         [*LOCAL, "up"],
-        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -171,7 +171,7 @@ def test_up_stores_secrets_and_code_and_says_what_it_stored(tmp_path: Path) -> N
     (folder / "code").mkdir(parents=True)
     (folder / "code" / "word").write_text("from the folder")
     (folder / "local-secrets.json").write_text(json.dumps({"ssm:/iac-ci/jobs/one": "hidden-one"}))
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     given = ["--secret", "secretsmanager:iac-ci/jobs/two=hidden-two"]
     process = subprocess.Popen(
         [*LOCAL, "up", str(folder), *given],
@@ -209,14 +209,14 @@ def test_a_broken_configuration_of_a_pull_request_is_named_before_anything_start
     for name, text in (("base/.iac-ci.yml", "version: 1\njobs: 3\n"), ("change/main.tf", "# changed\n")):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     done = subprocess.run(
         [*LOCAL, "pr", str(tmp_path), "--once"], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("The pull request has 1 problem:\n")
     assert ".iac-ci.yml: line 2" in done.stderr
-    assert not (tmp_path / "runtime").exists()
+    assert not (tmp_path / "iac-ci").exists()
 
 
 @pytest.mark.parametrize("command", [["run", "job.json"], ["pr", "."], ["up"]])
@@ -262,7 +262,7 @@ def test_a_bad_job_names_every_problem_before_anything_starts(tmp_path: Path) ->
     assert done.returncode == 2
     for problem in ("cmds", "timeout", "unknown"):
         assert problem in done.stderr
-    assert not (tmp_path / "runtime").exists()
+    assert not (tmp_path / "iac-ci").exists()
 
 
 def test_the_list_says_of_a_command_what_its_help_begins_with():
@@ -277,7 +277,7 @@ def test_the_list_says_of_a_command_what_its_help_begins_with():
 def test_a_killed_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> None:
     started = tmp_path / "started"
     (tmp_path / "job.json").write_text(json.dumps(job(f"touch {started}; sleep 300")))
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     run = subprocess.Popen(
         [*LOCAL, "run", str(tmp_path / "job.json")],
         env=environment,
@@ -286,7 +286,7 @@ def test_a_killed_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> No
         text=True,
     )
     wait_until(started.exists, subject="the command's start")
-    (link,) = (tmp_path / "runtime" / "iac-ci").iterdir()
+    (link,) = (tmp_path / "iac-ci").iterdir()
     folder = link.resolve().parent
     assert processes_of(folder)
     run.send_signal(sent)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iac_ci_cli import streams
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.times import shown_time
+from iac_ci_common.command_lines import command_line, stack_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +31,6 @@ _SETTINGS: Final = {
     "credentials_file": _NO_FILE,
 }
 """botocore's settings that it would read from the environment and from ~/.aws, without these sources."""
-
-_START: Final = "Start one with `iac-ci local up` in another terminal."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,9 @@ def choose_local_cloud(
         which = f"the local cloud {account}" if account else "no local cloud"
         verb = "is not running" if account else "is running"
         listed = "".join(f"\n  --cloud {state['account']} --stack {state['stack']}" for state in running)
+        start = f"Start one with `{command_line('local up', options=stack_option(stack))}` in another terminal."
         raise CommandFailed(
-            f"{which} with a stack {stack} {verb}", hint=f"These are running:{listed}" if listed else _START
+            f"{which} with a stack {stack} {verb}", hint=f"These are running:{listed}" if listed else start
         )
     if len(found) == 1:
         return ChosenCloud(found[0], is_only=account is None, description=_describe(found[0]))
@@ -109,14 +109,25 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
 
 
+def announcement_folder() -> Path:
+    """Return the folder in which the local clouds of this user announce themselves; it may be missing.
+
+    A variable that names no folder of this user counts as none: it stays where a session has ended, or where another
+    user began it (XDG Base Directory Specification, "Environment variables").
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(base) and os.access(base, os.W_OK | os.X_OK):  # noqa: PTH117
+        return Path(base) / "iac-ci"
+    return Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
+
+
 def _describe(state: dict[str, Any]) -> str:
     return f"started {shown_time(state['since'])} by process {state.get('pid')}"
 
 
 def _announced() -> list[dict[str, Any]]:
     """Return what each announces, the oldest first, with the time of its start as ``since``."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "iac-ci" if base else Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
+    folder = announcement_folder()
     found: list[dict[str, Any]] = []
     if not folder.is_dir() or folder.stat().st_uid != os.getuid():
         return []

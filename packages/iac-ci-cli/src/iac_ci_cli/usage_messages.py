@@ -69,6 +69,8 @@ def _near(sentence: str, name: str, context: Any) -> str:
         return did_you_mean(
             name, [option for parameter in context.command.get_params(context) for option in parameter.opts]
         )
+    if sentence.startswith("unknown command") and name == "local":
+        return "; it comes with the package iac-ci-local, which is not installed here (see docs/install.md)"
     if sentence.startswith("unknown command") and hasattr(context.command, "list_commands"):
         return did_you_mean(name, list(context.command.list_commands(context)))
     return ""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from iac_ci_cli.local_clouds import announcement_folder
 from iac_ci_local.codebuild.settings import BuildSettings
 from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.ministack import LocalAws, LocalCloudError, Speed
@@ -19,6 +18,7 @@ from iac_ci_local.terraform_tool import terraform_on_path, write_terraform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from iac_ci_common.models.tools import Tool, ToolSource
@@ -58,6 +58,9 @@ class LocalCloud:
 
     def start(self) -> None:
         """Start MiniStack, create the stack and, if ``announced``, write the state file; raise ``LocalCloudError``."""
+        if self.announced:
+            # What keeps it from being announced is told before anything starts.
+            runtime_folder()
         self.aws = self.make_aws()
         self.aws.start()
         try:
@@ -159,8 +162,7 @@ class LocalCloud:
 
 def runtime_folder() -> Path:
     """Return the folder with one link per announced cloud of this user; create it if it is missing."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "iac-ci" if base else Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
+    folder = announcement_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     status = folder.lstat()
     # In a shared folder such as /tmp, another user may have created it first.
