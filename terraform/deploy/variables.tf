@@ -286,9 +286,10 @@ variable "webhook_secret" {
   default     = null
 
   validation {
-    # A parameter of the standard tier holds 4,096 bytes; base64 makes four characters of three bytes.
-    condition     = var.webhook_secret == null || try(length(var.webhook_secret) >= 32 && length(base64encode(var.webhook_secret)) <= 5464, false)
-    error_message = "webhook_secret must have at least 32 characters and at most 4,096 bytes."
+    # A parameter of the standard tier holds 4,096 bytes; base64 makes four characters of three bytes. Parameter Store
+    # refuses {{}} in a value (AWS Systems Manager User Guide, "Parameter Store reference").
+    condition     = var.webhook_secret == null || try(length(var.webhook_secret) >= 32 && length(base64encode(var.webhook_secret)) <= 5464 && !can(regex("(?s){{.*}}", var.webhook_secret)), false)
+    error_message = "webhook_secret must have at least 32 characters and at most 4,096 bytes, without {{ before }}, which Parameter Store takes for a reference."
   }
 }
 
@@ -299,8 +300,8 @@ variable "page_key" {
   default     = null
 
   validation {
-    condition     = var.page_key == null || try(length(var.page_key) >= 32 && length(base64encode(var.page_key)) <= 5464, false)
-    error_message = "page_key must have at least 32 characters and at most 4,096 bytes."
+    condition     = var.page_key == null || try(length(var.page_key) >= 32 && length(base64encode(var.page_key)) <= 5464 && !can(regex("(?s){{.*}}", var.page_key)), false)
+    error_message = "page_key must have at least 32 characters and at most 4,096 bytes, without {{ before }}, which Parameter Store takes for a reference."
   }
 }
 

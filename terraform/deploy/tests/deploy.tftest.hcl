@@ -680,6 +680,17 @@ run "a_stack_among_the_jobs_secrets_is_refused" {
   expect_failures = [var.stack]
 }
 
+# Parameter Store takes {{…}} for a reference to another parameter, and refuses it.
+run "secrets_that_parameter_store_refuses_are_refused" {
+  command = plan
+
+  variables {
+    webhook_secret = "{{a-secret-of-at-least-thirty-two-characters\n}}"
+    page_key       = "a-key-of-at-least-thirty-two-{{}}-characters"
+  }
+  expect_failures = [var.webhook_secret, var.page_key]
+}
+
 run "a_stack_without_a_webhook_secret_is_refused" {
   command = plan
   variables {
