@@ -153,6 +153,16 @@ def test_a_folder_inside_of_a_repository_is_said(checkout):
     assert "repository's root" not in run("scaffold", checkout, "--to", "-").stderr
 
 
+def test_a_file_that_cannot_be_written_whole_is_not_left(checkout):
+    """As on a full disk. The next call would refuse to write over it."""
+    program = Path(sys.executable).with_name("iac-ci")
+    limited = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", str(program), "scaffold", str(checkout)]
+    done = subprocess.run(limited, capture_output=True, text=True)
+    assert (done.returncode, "cannot be written: File too large" in done.stderr) == (2, True), done.stderr
+    assert not (checkout / ".iac-ci.yml").exists()
+    assert run("scaffold", checkout).returncode == 0
+
+
 def git(folder, *arguments):
     author = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
     subprocess.run(["git", "-C", str(folder), *author, *arguments], check=True, capture_output=True)

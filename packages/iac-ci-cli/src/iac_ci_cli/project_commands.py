@@ -144,13 +144,23 @@ def _write_new(path: Path, text: str) -> None:
 
 def _create(path: Path, text: str) -> None:
     try:
-        with path.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+        opened = path.open("x", encoding="utf-8")
     except FileExistsError as error:
         hint = "Remove it, or name another file with --to (- is standard output)."
         raise CommandFailed(f"{path} is there already", exit_code=ExitCode.BAD_INPUT, hint=hint) from error
     except OSError as error:
-        raise CommandFailed(f"{path} cannot be written: {error.strerror}", exit_code=ExitCode.BAD_INPUT) from error
+        raise _not_written(path, error) from error
+    try:
+        with opened:
+            opened.write(text)
+    except OSError as error:
+        # A part of it would keep the next call from writing it.
+        path.unlink(missing_ok=True)
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> CommandFailed:
+    return CommandFailed(f"{path} cannot be written: {error.strerror}", exit_code=ExitCode.BAD_INPUT)
 
 
 def _scaffold_as_json(path: Path, text: str, projects: Sequence[str], remarks: Sequence[tuple[int, str]] = ()) -> str:
