@@ -169,9 +169,10 @@ def _judge_builds(facts: Facts, variables: dict[str, Any], report: Report) -> No
     )
     chosen = _number(variables, "build_concurrency")
     if chosen is not None and chosen > limit:
+        what_to_do = "Lower or remove" if limit else "Remove"
         report.problems.append(
-            f"build_concurrency {chosen} is more than the {limit} builds that CodeBuild runs at once in this account,"
-            f" which it refuses. Lower the variable, or have the quota raised ({raise_it})"
+            f"build_concurrency {chosen} is more than this account's quota of concurrent builds, {limit}: CodeBuild"
+            f" refuses it. {what_to_do} the variable, or have the quota raised ({raise_it})"
         )
 
 

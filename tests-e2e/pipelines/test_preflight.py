@@ -123,7 +123,16 @@ def test_what_the_operator_set_stays():
             {"worker_concurrency": 60},
             "850 of them reserved for functions outside of this stack and keeps 100 unreserved",
         ),
-        (Facts(concurrent_builds=1, builds_quota_code="L-1"), {"build_concurrency": 2}, "build_concurrency 2 is more"),
+        (
+            Facts(concurrent_builds=1, builds_quota_code="L-1"),
+            {"build_concurrency": 2},
+            "build_concurrency 2 is more than this account's quota of concurrent builds, 1: CodeBuild refuses it.",
+        ),
+        (
+            Facts(concurrent_builds=0, builds_quota_code="L-1"),
+            {"build_concurrency": 1},
+            "quota of concurrent builds, 0: CodeBuild refuses it. Remove the variable",
+        ),
         (
             Facts(api_role="arn:aws:iam::1:role/other-api-logs", api_role_known=True),
             {"manage_api_gateway_account": True},
