@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iac_ci_cli import jobs
+from iac_ci_cli import approval_commands, jobs
 from iac_ci_cli.code import files_of, pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.render import summary
@@ -476,6 +476,18 @@ def test_without_a_local_cloud_the_next_step_is_named(tmp_path, monkeypatch):
 )
 def test_refusals_are_told_apart(status, body, kind):
     assert isinstance(jobs._refused(status, body), kind)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"message": "Forbidden"}', "Forbidden"),
+        (b'{"error": "it has ended"}', "it has ended"),
+        (b"[]", "the answer is not iac-ci's"),
+    ],
+)
+def test_an_approval_that_is_refused_has_the_reason_of_whoever_refused_it(body, message):
+    assert approval_commands._refused(403, body).message == f"the order was not answered (HTTP 403): {message}"
 
 
 def test_a_job_does_not_grow_when_its_code_is_named():

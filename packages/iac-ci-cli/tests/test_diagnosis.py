@@ -239,3 +239,8 @@ def test_a_wide_run_is_told_in_few_words():
 )
 def test_lengths_of_time_are_said_as_people_do(seconds, words):
     assert span(timedelta(seconds=seconds)) == words
+
+
+def test_one_order_that_takes_the_place_is_named_as_one():
+    findings = diagnose(seen(300, running(timeout=600), order_row(2), claims=claim(1), run=run_row(max_parallel=1)))
+    assert "Ready, but 1 order runs already (max_parallel)" in str(findings)

@@ -70,6 +70,7 @@ def test_it_prints_a_line_for_each_project_with_drift(connected):
     assert last == "1 of 2 projects with drift, by the runs of the last 35 days."
     assert connected([]) == "No drift run has planned a project in the last 35 days.\n"
     assert connected([event("live/a", 40)]) == "No drift run has planned a project in the last 35 days.\n"
+    assert connected([], days=1) == "No drift run has planned a project in the last day.\n"
 
 
 def test_the_json_is_as_its_schema_says(connected):

@@ -7,12 +7,14 @@ import json
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 from typer.testing import CliRunner
 
 from iac_ci_cli import stack_options
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.main import app
 from iac_ci_cli.rerun_commands import unsuccessful
+from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.event import Event
 from iac_ci_common.run_events import accepted_event
 from iac_ci_common.states import OrderState
@@ -129,3 +131,26 @@ def test_a_refusal_has_every_reason(stack):
 def test_a_stack_of_a_version_before_is_named(stack):
     stack.services.answer = {"errorMessage": "KeyError", "errorType": "KeyError"}
     assert "Was the stack deployed by a version before?" in iac_ci("rerun", RUN_ID).exception.hint
+
+
+def test_a_lost_answer_names_the_run_that_may_have_been_started(stack, monkeypatch):
+    """The same command would start another one."""
+
+    def invoke(**request):
+        stack.services.invoked.append(json.loads(request["Payload"]))
+        raise ReadTimeoutError(endpoint_url="https://lambda.eu-west-1.amazonaws.com/")
+
+    monkeypatch.setattr(stack.services, "invoke", invoke, raising=False)
+    failed = iac_ci("rerun", RUN_ID).exception
+    (task,) = stack.services.invoked
+    assert failed.message == "starting the run: https://lambda.eu-west-1.amazonaws.com/ does not answer in time"
+    assert failed.hint == f"The run may have been started. Look with: iac-ci watch {task['as_run']} --stack acme"
+
+
+def test_a_refusal_of_aws_has_started_no_run(stack, monkeypatch):
+    def invoke(**request):
+        metadata = {"HTTPStatusCode": 403}
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": metadata}, "Invoke")
+
+    monkeypatch.setattr(stack.services, "invoke", invoke, raising=False)
+    assert isinstance(iac_ci("rerun", RUN_ID).exception, PortFailed)

@@ -91,8 +91,10 @@ def _answer(client: StackClient, run: str, name: str, *, approves: bool, as_json
 
 def _refused(status: int, data: bytes) -> CommandFailed:
     try:
-        message = str(json.loads(data)["error"])
-    except (ValueError, KeyError, TypeError):
+        payload = json.loads(data)
+        # API Gateway's own answers have a message.
+        message = str(payload.get("error", payload.get("message", "no reason given")))
+    except (ValueError, AttributeError):
         message = "the answer is not iac-ci's"
     code = ExitCode.BAD_INPUT if status in {400, 409} else ExitCode.UNREACHABLE
     return CommandFailed(f"the order was not answered (HTTP {status}): {message}", exit_code=code)

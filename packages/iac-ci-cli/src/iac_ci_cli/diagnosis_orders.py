@@ -212,7 +212,8 @@ def _queued(
         for order in in_line
     ]
     if ready and open_count >= run.max_parallel:
-        message = f"Ready, but {run.max_parallel} orders run already (max_parallel): {_names(ready)}."
+        number = "1 order runs" if run.max_parallel == 1 else f"{run.max_parallel} orders run"
+        message = f"Ready, but {number} already (max_parallel): {_names(ready)}."
         findings.append(Finding("waiting-for-place", Level.INFO, message))
     elif ready:
         findings.append(_undone("ready-not-dispatched", f"Ready and not started: {_names(ready)}.", context))

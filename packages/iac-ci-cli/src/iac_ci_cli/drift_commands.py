@@ -50,11 +50,12 @@ def drift(
         return
     for one in found.drift:
         write(_line(one))
+    lately = "last day" if days == 1 else f"last {days} days"
     if not found.planned:
-        write(f"No drift run has planned a project in the last {days} days.")
+        write(f"No drift run has planned a project in the {lately}.")
         return
     word = "project" if found.planned == 1 else "projects"
-    write(f"{len(found.drift)} of {found.planned} {word} with drift, by the runs of the last {days} days.")
+    write(f"{len(found.drift)} of {found.planned} {word} with drift, by the runs of the {lately}.")
 
 
 def listed(events: Iterable[Event], since: datetime) -> DriftList:

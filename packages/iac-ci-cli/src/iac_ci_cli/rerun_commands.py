@@ -11,6 +11,7 @@ import typer
 
 from iac_ci_cli import jobs
 from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
+from iac_ci_cli.aws_messages import aws_message
 from iac_ci_cli.completion import complete_order
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted, problems_of
 from iac_ci_cli.job_commands import report_accepted
@@ -21,6 +22,7 @@ from iac_ci_cli.watch import watch_to_the_end
 from iac_ci_common import ids, overrides
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.command_lines import command_line
+from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.answer import RerunTask
 from iac_ci_common.states import OrderState
 
@@ -95,11 +97,19 @@ def _invoke(client: StackClient, run: str, orders: list[str]) -> Accepted:
     new_run = ids.new_run_id(datetime.now(UTC))
     task = RerunTask(rerun=run, as_run=new_run, orders=tuple(orders), by=_caller(client))
     watch = client.command("watch", new_run)
-    with interrupted("the run may have been started.", hint=f"Look with: {watch}"), aws_errors("starting the run"):
-        response = client.client("lambda").invoke(
-            FunctionName=f"{client.stack}-init-job", Payload=task.model_dump_json().encode()
-        )
-        answer: Any = json.loads(response["Payload"].read())
+    try:
+        with interrupted("the run may have been started.", hint=f"Look with: {watch}"), aws_errors("starting the run"):
+            response = client.client("lambda").invoke(
+                FunctionName=f"{client.stack}-init-job", Payload=task.model_dump_json().encode()
+            )
+            answer: Any = json.loads(response["Payload"].read())
+    except PortFailed as error:
+        refusal: Any = getattr(error.__cause__, "response", None) or {}
+        if 400 <= refusal.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
+            raise
+        # The answer may be what was lost, and the same command would start another run.
+        message, _ = aws_message(error) or (error.message, "")
+        raise CommandFailed(message, hint=f"The run may have been started. Look with: {watch}") from error
     if "statusCode" not in answer:
         hint = f"The reason is in /aws/lambda/{client.stack}-init-job. Was the stack deployed by a version before?"
         raise CommandFailed("the init function did not start the run", hint=hint)
