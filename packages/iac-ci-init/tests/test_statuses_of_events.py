@@ -628,6 +628,50 @@ def test_a_merge_queue_runs_the_jobs_of_pull_requests_at_its_commit(hosted):
     assert len(hosted.jobs) == 1
 
 
+MATRIX_OF_FOLDERS = b"""
+version: 1
+jobs:
+  plan:
+    on: {pull_request: {}}
+    matrix: {directory: [app, dns]}
+    orders:
+      - {name: "plan-{{ matrix.directory }}", folder: "live/{{ matrix.directory }}", cmds: [terraform plan]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("left", "orders", "text"),
+    [
+        (("app", "dns"), ["plan-app", "plan-dns"], None),
+        (("app",), ["plan-app"], None),
+        ((), [], "nothing to plan: the pull request deletes the folders of its orders"),
+        (None, ["plan-app", "plan-dns"], None),
+    ],
+)
+def test_a_merge_queue_plans_no_folder_that_it_deletes(hosted, left, orders, text):
+    """The base branch's file names the folder until the merge, and a required check must not fail for that."""
+    hosted.configure(MATRIX_OF_FOLDERS)
+    hosted.host.heads[QUEUE] = QUEUED_COMMIT
+    code = f"{REPOSITORY}.git"
+    hosted.trees.trees[code, BASE] = {f"live/{name}/main.tf": b"" for name in ("app", "dns")}
+    if left is not None:
+        hosted.trees.trees[code, QUEUED_COMMIT] = {"README.md": b""} | {f"live/{name}/main.tf": b"" for name in left}
+    queue(hosted)
+    assert [order.order_name for stored in hosted.jobs for order in stored.job.orders] == orders
+    status = hosted.statuses.get("iac-ci/plan")
+    assert (status and status.description) == text
+    assert status is None or status.state is VALID
+
+
+def test_a_merge_queue_waits_for_a_folder_that_the_base_branch_lacks_too(hosted):
+    hosted.configure(MATRIX_OF_FOLDERS)
+    hosted.host.heads[QUEUE] = QUEUED_COMMIT
+    for commit in (BASE, QUEUED_COMMIT):
+        hosted.trees.trees[f"{REPOSITORY}.git", commit] = {"live/app/main.tf": b""}
+    queue(hosted)
+    assert len(hosted.jobs[0].job.orders) == 2
+
+
 @pytest.mark.parametrize(
     ("fields", "heads"),
     [

@@ -143,7 +143,10 @@ class FactCollector:
         return replace(known, configuration=configuration, configuration_sha256=digest, sha=head)
 
     def _of_merge_group(self, event: HostEvent, known: Facts) -> Facts:
-        """Read the queue's commit from the host, as for a push. Its changed paths are unknown."""
+        """Read the queue's commit from the host, as for a push. Its changed paths are unknown.
+
+        The folders that it deletes are those that the base branch has and it has not.
+        """
         known = replace(
             known,
             branch=event.branch or "",
@@ -153,10 +156,14 @@ class FactCollector:
         head = self._repository.settled(lambda: self._repository.head(known.branch), lambda head: head is not None)
         if head is None:
             return known
-        configuration, digest, _ = self._repository.configuration_of_branch(known.queue_base)
+        configuration, digest, base = self._repository.configuration_of_branch(known.queue_base)
+        deleted: frozenset[str] = frozenset()
         if isinstance(configuration, Configuration):
+            deleted = self._repository.deleted_folders(folders_of(configuration), base, head)
             configuration, _ = self._repository.with_projects(configuration, self._source, head, None)
-        return replace(known, configuration=configuration, configuration_sha256=digest, sha=head)
+        return replace(
+            known, configuration=configuration, configuration_sha256=digest, sha=head, deleted_folders=deleted
+        )
 
     def _of_comment(self, event: HostEvent, known: Facts) -> Facts:
         comment = self._comment(event)

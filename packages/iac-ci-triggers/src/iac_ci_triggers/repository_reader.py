@@ -161,6 +161,17 @@ class RepositoryReader:
             self.source.repository, commit, token=token, choose=lambda _: (), max_bytes=MAX_FILE_BYTES
         )
 
+    def deleted_folders(self, folders: frozenset[str], base: str, commit: str) -> frozenset[str]:
+        """Return which of these folders a commit of the base branch has and another commit has not.
+
+        There are none if one of the two cannot be read. Raises ``PortFailed`` if the host or the network failed.
+        """
+        try:
+            gone = folders - self.paths(commit).folders if folders else folders
+            return gone & self.paths(base).folders if gone else gone
+        except PreparationFailed:
+            return frozenset()
+
     def planned_paths(self, repository: str, commit: str, merged: tuple[str, str | None] | None) -> Tree:
         """Return the tree that was planned: of a commit, or of its merge into another one."""
         merge = Merge(merged[0], self.source.repository, merged[1]) if merged is not None else None
