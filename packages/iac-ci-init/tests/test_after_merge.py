@@ -161,6 +161,21 @@ def test_a_project_that_was_renamed_before_the_merge_is_named(landed):
     assert landed.jobs[-1].job.commit_hash == LANDED
 
 
+def test_nothing_is_planned_in_a_folder_that_the_pull_request_deletes():
+    """The file of the base branch still names the folder, which the pull request has skipped."""
+    configuration = HAND_WRITTEN.format(on="command: apply", more=", apply_plan: p, after_merge: true").encode()
+    landed = Landed(configuration)
+    landed.host.changes[7] = (ChangedFile("live/net/main.tf", ChangeKind.REMOVED),)
+    before = landed.labels
+    landed.configure(configuration, commit=LANDED)
+    landed.trees.trees[f"{REPOSITORY}.git", LANDED] = {"README.md": b""}
+    landed.host.reviewed.merge_bases[LANDED] = LANDED
+    landed.change(is_open=False, is_merged=True, merge_sha=LANDED)
+    landed.closed()
+    assert landed.labels == before
+    assert landed.left_out is None
+
+
 def test_a_project_that_the_pull_request_deletes_itself_is_not_named(landed):
     landed.changed(ChangedFile("live/net/main.tf", ChangeKind.REMOVED))
     _moved(landed)

@@ -16,7 +16,6 @@ from iac_ci_triggers.configuration import (
     jobs_for_command,
     jobs_for_pull_request,
     jobs_for_push,
-    possibly_deleted,
     uses_merge,
 )
 from iac_ci_triggers.event import MAX_COMMENT_CHARS, EventKind
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
     from iac_ci_triggers.ledger import Ledger
     from iac_ci_vcs.ports import Trees
     from iac_ci_vcs.provider import CodeHost, Comment, PullRequest
-
-_MOST_FOLDERS: Final = 20
-"""Most folders that the host is asked for; the orders of further deleted folders fail."""
 
 _MOST_BASES: Final = 5
 """Most commits of a base branch that are compared with its newest one."""
@@ -231,8 +227,7 @@ class FactCollector:
             if configuration.projects:
                 configuration, deleted = self._repository.with_projects(configuration, source, pull.head_sha, listed)
             elif source.head_repository is None:
-                emptied = sorted(possibly_deleted(folders_of(configuration), listed.files))[:_MOST_FOLDERS]
-                deleted = frozenset(folder for folder in emptied if not self._host.has_folder(folder, pull.head_sha))
+                deleted = self._repository.emptied_folders(configuration, listed, pull.head_sha)
         is_merged = starts and isinstance(configuration, Configuration) and uses_merge(configuration)
         permission = self._host.permission(pull.author) if starts and not pull.is_fork else Permission.NONE
         seen_at = head_seen_at(event, pull, known.ledger, known.received_at, self._now)

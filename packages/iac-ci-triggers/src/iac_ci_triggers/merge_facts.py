@@ -84,8 +84,10 @@ class MergeCollector:
         listed = self.host.changed_files(pull.number)
         paths = tuple(dict.fromkeys(path for file in listed.files for path in file.paths))
         deleted: frozenset[str] = frozenset()
-        if isinstance(configuration, Configuration):
+        if isinstance(configuration, Configuration) and configuration.projects:
             configuration, deleted = self.repository.with_projects(configuration, self.source, seen.newest, listed)
+        elif isinstance(configuration, Configuration):
+            deleted = self.repository.emptied_folders(configuration, listed, seen.newest)
         permission = self.host.permission(pull.author) if not pull.is_fork else Permission.NONE
         known = replace(
             known,

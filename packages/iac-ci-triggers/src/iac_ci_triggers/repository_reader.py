@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed, PreparationFailed, Problem
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import ChangedFiles, CodeHost, Comment, PullRequest
 
 T = TypeVar("T")
+
+_MOST_FOLDERS: Final = 20
+"""Most folders that the host is asked for; the orders of further deleted folders fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,11 @@ class RepositoryReader:
         return self.trees.tree(
             self.source.repository, commit, token=token, choose=lambda _: (), max_bytes=MAX_FILE_BYTES
         )
+
+    def emptied_folders(self, configuration: Configuration, listed: ChangedFiles, commit: str) -> frozenset[str]:
+        """Return the folders of orders from which a change removes files and that the commit has not any more."""
+        emptied = sorted(possibly_deleted(folders_of(configuration), listed.files))[:_MOST_FOLDERS]
+        return frozenset(folder for folder in emptied if not self.host.has_folder(folder, commit))
 
     def deleted_folders(self, folders: frozenset[str], base: str, commit: str) -> frozenset[str]:
         """Return which of these folders a commit of the base branch has and another commit has not.
