@@ -730,6 +730,24 @@ def test_gitlab_starts_jobs_too(hosted):
         hosted.deliver(Request(body, headers | {"x-gitlab-token": "guessed"}), Sender.GITLAB)
 
 
+def test_a_push_on_an_older_gitlab_is_another_one_though_its_body_is_the_same(hosted):
+    """A branch was set back in between. Versions before 17.4 send no id of the delivery, and no time of the push."""
+    payload = {
+        "object_kind": "push", "project": {"web_url": "https://gitlab.com/acme/infra"},
+        "ref": "refs/heads/main", "before": NEXT, "after": HEAD, "user_id": 5, "user_username": "ann",
+    }  # fmt: skip
+    body = json.dumps(payload).encode()
+    hosted.configure(CONFIGURATION, commit=HEAD)
+
+    def sent(**headers):
+        given = {"x-gitlab-event": "Push Hook", "x-gitlab-token": SECRET}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return hosted.deliver(Request(body, given), Sender.GITLAB).content["received"]
+
+    assert [sent(x_gitlab_event_uuid=cause) for cause in ("one", "one", "two")] == [True, False, True]
+    assert [sent(), sent(), sent(x_gitlab_event_uuid="two words")] == [True, False, False]
+
+
 @pytest.mark.parametrize(("head", "started"), [(HEAD[:12], 1), (NEXT[:12], 0), (None, 1)])
 def test_a_command_on_bitbucket_is_for_the_commit_that_its_author_saw(hosted, head, started):
     hosted.host.kind, hosted.host.now = "bitbucket", hosted.clock.now()

@@ -28,6 +28,7 @@ _DELIVERY_HEADERS: Final = {
     Sender.BITBUCKET: ("x-request-uuid",),
 }
 _DELIVERY: Final = re.compile(r"\{?([A-Za-z0-9_.:=+/-]{1,200})\}?")
+_CAUSE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def read_payload(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -101,3 +102,12 @@ def delivery_id(kind: Sender, headers: Mapping[str, str]) -> str | None:
         if match is not None:
             return match[1]
     return None
+
+
+def cause_id(kind: Sender, headers: Mapping[str, str]) -> str | None:
+    """Return GitLab's id of what a person or program did, which several events may share; None if there is none.
+
+    Versions before 17.4 have no other id that differs between two events (gitlab-org/gitlab!160952).
+    """
+    found = headers.get("x-gitlab-event-uuid", "") if kind is Sender.GITLAB else ""
+    return found if _CAUSE.fullmatch(found) is not None else None

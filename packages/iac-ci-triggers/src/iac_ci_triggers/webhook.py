@@ -19,7 +19,7 @@ from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.commands import find_commands, may_have_commands
 from iac_ci_triggers.connections import Connections, read_connections, repository_key
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored, StoredTrigger
-from iac_ci_triggers.event_parser import delivery_id, parse_events, read_payload
+from iac_ci_triggers.event_parser import cause_id, delivery_id, parse_events, read_payload
 from iac_ci_triggers.verification import Sender, verify
 from iac_ci_vcs.address import settings_for
 
@@ -169,7 +169,8 @@ class WebhookReceiver:
         """Return the rows that detect duplicates: by the delivery's id and, if that is not signed, by the body's hash.
 
         GitHub's and Bitbucket's signatures do not cover the delivery id: without the body's row a recorded event could
-        be sent again with another id. GitLab's signatures cover the id, or nothing; two pushes may have the same body.
+        be sent again with another id. GitLab's signatures cover the id, or nothing; two pushes may have the same body,
+        and older versions, which send no id, tell by their cause that they are two.
         So may two of Bitbucket's, which have no time, where a branch was reset in between. Bitbucket's pushes are known
         by the id alone: the branch's present head decides what a push that is sent again starts.
         """
@@ -178,7 +179,8 @@ class WebhookReceiver:
         names = [f"id/{host_id}"] if host_id is not None else []
         may_repeat = kind is Sender.BITBUCKET and all(event.kind is EventKind.PUSH for event in events)
         if host_id is None or not (kind is Sender.GITLAB or may_repeat):
-            names.append(f"body/{body_sha256}")
+            cause = cause_id(kind, request.headers)
+            names.append(f"body/{body_sha256}" if cause is None else f"body/{body_sha256}/{cause}")
         trigger_id = ids.new_run_id(now)
         return [
             Delivery(
