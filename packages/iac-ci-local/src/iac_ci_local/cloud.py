@@ -59,7 +59,7 @@ class LocalCloud:
     def start(self) -> None:
         """Start MiniStack, create the stack and, if ``announced``, write the state file; raise ``LocalCloudError``."""
         if self.announced:
-            # What keeps it from being announced is told before anything starts.
+            # Refused before anything starts.
             runtime_folder()
         self.aws = self.make_aws()
         self.aws.start()
