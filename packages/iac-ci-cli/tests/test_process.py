@@ -367,6 +367,13 @@ def test_every_text_can_be_written_in_every_locale(tmp_path, settings):
     assert run("--help", environment=settings)[0] == ExitCode.SUCCEEDED
 
 
+@pytest.mark.parametrize("size", ["0", "00", ""])
+def test_a_terminal_without_a_size_hides_nothing(size):
+    settings = os.environ | {"COLUMNS": size, "LINES": size}
+    done = subprocess.run([*PROGRAM, "submit", "--help"], env=settings, capture_output=True, text=True, timeout=600)
+    assert "Send a job to a stack and print the run's id." in done.stdout
+
+
 def test_signs_have_a_spelling_in_ascii():
     assert "… ✗ → · ─ ü".encode("ascii", errors=_handler()) == b"... x -> - - \\xfc"
 

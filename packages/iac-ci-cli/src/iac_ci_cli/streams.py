@@ -19,9 +19,13 @@ def prepare() -> None:
 
     A closed descriptor is taken by the null device, so that no file or socket of ours gets its number. What is written
     to a closed standard error goes nowhere. A closed standard output cannot be written: a command whose output nobody
-    can have does not succeed.
+    can have does not succeed. A size of 0, which a shell exports whose terminal has none, counts as none: on lines of
+    no width nothing would be printed.
     """
     codecs.register_error(_ERRORS, _in_ascii)
+    for name in ("COLUMNS", "LINES"):
+        if os.environ.get(name, "").strip("0") == "":
+            os.environ.pop(name, None)
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
