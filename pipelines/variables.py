@@ -59,7 +59,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _read(path: str) -> dict[str, Any]:
     """Return the variables of the operator's file; exit with every problem of it at once."""
     try:
-        content = json.loads(Path(path).read_text("utf-8"), object_pairs_hook=_each_once)
+        content = json.loads(Path(path).read_text("utf-8-sig"), object_pairs_hook=_each_once)
     except OSError as error:
         sys.exit(f"{path} cannot be read: {error.strerror}")
     except UnicodeDecodeError:

@@ -250,6 +250,14 @@ def test_what_is_no_json_in_the_environment_is_left_to_terraform(value):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_file_of_variables_may_begin_with_a_mark_of_its_encoding(tmp_path):
+    """PowerShell writes one, and jobs may have it."""
+    path = tmp_path / "more.json"
+    path.write_text('{"max_parallel": 7}', "utf-8-sig")
+    done = merged(path)
+    assert (done.returncode, json.loads(done.stdout or "{}").get("max_parallel")) == (0, 7), done.stderr
+
+
 def merged(*path, **environment):
     return subprocess.run(
         [sys.executable, ROOT / "pipelines/variables.py", "acme", "eu-central-1", "image", *path],
