@@ -29,6 +29,13 @@ WRONG: Final = 2
 DEFAULT_PARALLEL: Final = 100
 """The default of the variable max_parallel."""
 
+MOST_EXECUTIONS: Final = 1000
+"""Lambda's default of concurrent executions; accounts that are new to it have fewer."""
+
+MEMORY_OF_NEW_ACCOUNTS: Final = 3008
+"""Megabytes that Lambda gives a function of an account that is new to it (AWS Lambda Developer Guide, "Lambda quotas";
+the number from awslabs/genai-bedrock-agent-chatbot#4). No call of AWS tells the account's own."""
+
 KEPT_UNRESERVED: Final = 100
 """Concurrent executions that Lambda leaves unreserved in every account (AWS Lambda Developer Guide, "Configuring
 reserved concurrency")."""
@@ -47,6 +54,7 @@ _FROM_ENVIRONMENT: Final = (
     "page_concurrency",
     "permissions_boundary_arn",
     "worker_concurrency",
+    "worker_memory_mb",
 )
 """Variables that are judged and that the operator may also set as TF_VAR_…"""
 
@@ -141,6 +149,12 @@ def _judge_functions(facts: Facts, variables: dict[str, Any], report: Report) ->
         report.problems.append(
             f"{names} cannot be reserved: {runs} and keeps {KEPT_UNRESERVED} unreserved. Lower or remove the"
             f" {'variable' if len(reserved) == 1 else 'variables'}, or have the quota raised"
+        )
+    memory = _number(variables, "worker_memory_mb") or 0
+    if limit < MOST_EXECUTIONS and memory > MEMORY_OF_NEW_ACCOUNTS:
+        report.remarks.append(
+            f"Lambda may refuse worker_memory_mb {memory}: accounts that are new to it have {MEMORY_OF_NEW_ACCOUNTS} MB"
+            " until AWS raises that, by itself or on request to its support"
         )
     if limit < KEPT_UNRESERVED:
         report.remarks.append(

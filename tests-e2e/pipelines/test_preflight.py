@@ -100,6 +100,16 @@ def test_what_the_stack_reserves_itself_is_not_of_others(monkeypatch, limits, ow
         answers.assert_no_pending_responses()
 
 
+@pytest.mark.parametrize(
+    ("executions", "memory", "is_told"),
+    [(10, 4096, True), (10, "10240", True), (10, 3008, False), (10, None, False), (1000, 4096, False)],
+)
+def test_memory_that_new_accounts_do_not_have_is_a_remark(executions, memory, is_told):
+    report = judge(Facts(concurrent_executions=executions), {**VARIABLES, "worker_memory_mb": memory})
+    told = [line for line in report.remarks if f"Lambda may refuse worker_memory_mb {memory}" in line]
+    assert (len(told), report.problems) == (is_told, [])
+
+
 def test_what_the_operator_set_stays():
     report = judge(Facts(concurrent_executions=10), {**VARIABLES, "max_parallel": 40})
     assert report.derived == {}
