@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from smoke import test_parts
 
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
@@ -19,6 +23,12 @@ pytestmark = pytest.mark.local_cloud
 @pytest.fixture(scope="module")
 def cloud():
     with LocalCloud("acme", speed=Speed(wait_scale=0.1, retry_seconds=0.1)) as running:
+        # As an operator may have it: worker_memory_mb, and lists that leave no room for a variable.
+        functions = running.aws.client("lambda")
+        functions.update_function_configuration(FunctionName="acme-worker", MemorySize=2048)
+        of_init = functions.get_function_configuration(FunctionName="acme-init-job")["Environment"]["Variables"]
+        del of_init["IAC_CI_SECRET_ALLOW_LIST"]
+        functions.update_function_configuration(FunctionName="acme-init-job", Environment={"Variables": of_init})
         yield running
 
 
@@ -44,6 +54,22 @@ def test_a_stack_that_works_passes(cloud):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "27 passed, 2 skipped" in done.stdout
     assert "Next: pipelines/archive --stack acme" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("of_builds", "is_own", "passes"),
+    [("one", False, True), ("other", True, True), ("other", False, False), ("one", True, False)],
+)
+def test_builds_have_the_image_that_the_operator_chose(of_builds, is_own, passes):
+    image, tools = {"image": of_builds}, json.dumps({"builds_have_own_image": is_own})
+    services = SimpleNamespace(
+        batch_get_projects=lambda names: {"projects": [{"environment": image}]},
+        get_function=lambda FunctionName: {"Code": {"ImageUri": "one"}},  # noqa: N803 - as boto3 calls it
+    )
+    connection = SimpleNamespace(parameter={"tools": tools}.__getitem__)
+    stack = SimpleNamespace(name="acme", client=lambda _: services, function=str, connection=connection)
+    with contextlib.nullcontext() if passes else pytest.raises(AssertionError):
+        test_parts.test_the_build_project_runs_the_same_image_or_its_own(stack)
 
 
 def test_a_stack_that_is_not_there_fails_in_plain_words(cloud):
