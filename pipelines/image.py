@@ -74,10 +74,7 @@ def problem_of(registry: Any, image: Image, architecture: str) -> str | None:
     answer = urllib3.request("GET", url, timeout=30, retries=3)
     built_for = json.loads(answer.data).get("architecture")
     if _NAMES.get(built_for) != architecture:
-        return (
-            f"the image is built for {_NAMES.get(built_for, built_for)} and the variable architecture is"
-            f" {architecture}: run pipelines/build --architecture {architecture}, or set the variable"
-        )
+        return f"the image is built for {_NAMES.get(built_for, built_for)} and not for {architecture}"
     return None
 
 
@@ -93,7 +90,7 @@ def check(uri: str, architecture: str) -> None:
         sys.stderr.write(f"The image cannot be read in ECR, so its architecture is not checked: {error!s:.300}\n")
         return
     if problem is not None:
-        sys.stderr.write(f"deploy: {problem}. Nothing was changed.\n")
+        sys.stderr.write(f"{problem}\n")
         sys.exit(WRONG)
 
 

@@ -159,6 +159,37 @@ def test_a_flag_with_an_empty_value_is_a_problem(script, flag):
     assert f"the value of {flag} is empty" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "next_step"),
+    [
+        ("deploy", ("--image", f"registry.example/acme@sha256:{'a' * 64}"), "run pipelines/build --architecture arm64"),
+        ("build", ("--repository", "registry.example/acme", "--architecture", "arm64"), "build another commit"),
+    ],
+)
+def test_an_image_for_another_architecture_is_refused_with_what_helps_there(tmp_path, script, arguments, next_step):
+    """What helps a deployment is what the build has just been called with, and the tag of its commit is taken."""
+    program(
+        tmp_path / "uv",
+        """case "$*" in
+          *"state.py account") echo 123456789012 ;;
+          *variables.py* | *preflight.py*) echo '{"architecture": "arm64"}' ;;
+          *"registry.py digest"*) echo sha256:0 ;;
+          *"image.py check"*" arm64") echo "the image is built for x86_64 and not for arm64" >&2; exit 2 ;;
+          *"python -c "*) ;;
+          *) echo "unexpected: $*" >&2; exit 9 ;;
+        esac""",
+    )
+    program(tmp_path / "terraform", 'echo \'{"terraform_version": "1.11.4"}\'')
+    program(tmp_path / "docker", "exit 0")
+    path = f"{tmp_path}:/usr/bin:/bin"
+    done = run(script, *arguments, PATH=path, AWS_REGION="eu-central-1", IAC_CI_UNPINNED="yes", IAC_CI_STACK="acme")
+    assert done.returncode == 2, done.stderr
+    assert "built for x86_64 and not for arm64" in done.stderr
+    assert f"{script}: " in done.stderr
+    assert next_step in done.stderr
+    assert "Nothing was changed." in done.stderr
+
+
 ALWAYS_FILLED = {"problems", "platforms", "sums", "deploy_contents", "target"}
 """Arrays that have an element where they are expanded."""
 
