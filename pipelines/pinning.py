@@ -49,7 +49,7 @@ class NotPinned(Exception):
 
 _FAILURES: Final = (
     NotPinned,
-    requests.RequestException,
+    OSError,
     ValueError,
     KeyError,
     zipfile.BadZipFile,
@@ -303,16 +303,16 @@ def main(arguments: list[str], root: Path = ROOT, sources: Sources | None = None
         return 0
     try:
         text = json.dumps(pins(root, sources or Sources()), indent=2) + "\n"
+        if arguments == ["--plan"]:
+            sys.stdout.write(text)
+            return 0
+        new = root / f"{PINS}.new"
+        new.write_text(text, "utf-8")
+        new.replace(root / PINS)
     except _FAILURES as error:
         reason = error if isinstance(error, NotPinned) else f"{type(error).__name__}: {error}"
         sys.stderr.write(f"pin: {reason}\nNothing was changed.\n")
         return 1
-    if arguments == ["--plan"]:
-        sys.stdout.write(text)
-        return 0
-    new = root / f"{PINS}.new"
-    new.write_text(text, "utf-8")
-    new.replace(root / PINS)
     sys.stderr.write(f"Wrote {PINS}. Review and commit it.\n")
     return 0
 

@@ -294,6 +294,15 @@ def test_what_is_not_what_its_authors_signed_is_not_pinned(place, capsys, forge,
     assert not (place.root / "pipelines/pins.json").exists()
 
 
+def test_pins_that_cannot_be_written_are_told_with_the_reason(place, capsys):
+    """As in a checkout that may only be read."""
+    (place.root / "pipelines/pins.json.new").mkdir()
+    assert place.run() == 1
+    said = capsys.readouterr().err
+    assert "Is a directory" in said
+    assert said.endswith("Nothing was changed.\n")
+
+
 def test_newer_releases_of_sops_have_one_bundle(place, monkeypatch):
     """From 3.13 on, in place of signature and certificate."""
     seen = []
