@@ -106,7 +106,8 @@ def main(arguments: list[str], scheme: str = "https") -> int:
         reason = error if isinstance(error, NotMirrored) else f"{type(error).__name__}: {error}"
         sys.stderr.write(f"providers: {reason}\n")
         return 1
-    sys.stderr.write(f"{len(providers)} providers of {total} bytes, {downloaded} of them downloaded now:\n")
+    counted = "1 provider" if len(providers) == 1 else f"{len(providers)} providers"
+    sys.stderr.write(f"{counted} of {total} bytes, {downloaded} downloaded now:\n")
     sys.stderr.write("".join(f"  {provider}\n" for provider in providers))
     return 0
 

@@ -191,7 +191,9 @@ def main(arguments: list[str], scheme: str = "https") -> int:
         reason = error if isinstance(error, NotMirrored) else f"{type(error).__name__}: {error}"
         sys.stderr.write(f"mirror: {reason}\nIt is safe to run this again.\n")
         return 1
-    sys.stderr.write(f"{len(providers) * len(given.platform)} archives in {given.folder}, {downloaded} of them new.\n")
+    number = len(providers) * len(given.platform)
+    archives = "1 archive" if number == 1 else f"{number} archives"
+    sys.stderr.write(f"{archives} in {given.folder}, {downloaded} new.\n")
     return 0
 
 

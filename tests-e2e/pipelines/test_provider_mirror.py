@@ -65,7 +65,7 @@ def test_a_provider_is_downloaded_once_and_listed(registry, tmp_path, capsys):
     asked = len(registry.asked)
     assert run(registry, tmp_path) == 0
     assert len(registry.asked) == asked
-    assert "0 of them new" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"1 archive in {tmp_path / 'mirror'}, 0 new.\n")
 
 
 @pytest.mark.parametrize(
