@@ -8,6 +8,8 @@ import string
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from terraform.stage import copy_of
+
 from aws.limits import Measure, measure
 
 if TYPE_CHECKING:
@@ -148,14 +150,22 @@ _NAMES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def plan(stage: Stage, folder: Path) -> list[dict[str, Any]]:
-    """Plan the largest variables with the stand-in for the provider; return every resource.
+def stage_of(folder: Path, configuration: str) -> Stage:
+    """Copy ``terraform/deploy`` for the largest variables, with the stand-in for the provider.
+
+    The stand-in knows one partition; the longest ARNs are of another.
+    """
+    stage = copy_of("deploy", folder, configuration)
+    (stage.folder / "partition_override.tf").write_text('locals {\n  partition = "aws-us-gov"\n}\n', "utf-8")
+    return stage
+
+
+def plan(stage: Stage) -> list[dict[str, Any]]:
+    """Plan the largest variables; return every resource.
 
     With the key given, a plan knows every policy; only what AWS makes up is missing.
     """
     (stage.folder / "test.auto.tfvars.json").write_text(json.dumps(VARIABLES), "utf-8")
-    # The stand-in knows one partition; the longest ARNs are of another.
-    (stage.folder / "partition_override.tf").write_text('locals {\n  partition = "aws-us-gov"\n}\n', "utf-8")
     stage.keep_state_here()
     resources: list[dict[str, Any]] = stage.plan()["planned_values"]["root_module"]["resources"]
     return [resource for resource in resources if resource["mode"] == "managed" and "values" in resource]

@@ -12,7 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests-e2e"))
 
 from offline import program  # noqa: E402
-from terraform.stage import copy_of  # noqa: E402
 
 from aws import largest_job, largest_stack  # noqa: E402
 from aws.limits import LIMITS, Measure  # noqa: E402
@@ -23,8 +22,8 @@ def main() -> int:
     program.put_on_path()
     said = subprocess.run([ROOT / ".ci/terraform", "--stand-in"], capture_output=True, text=True, check=True)
     with tempfile.TemporaryDirectory() as folder:
-        stage = copy_of("deploy", Path(folder) / "deploy", said.stdout.strip())
-        found = [*largest_job.measures(), *largest_stack.measures(largest_stack.plan(stage, Path(folder)))]
+        stage = largest_stack.stage_of(Path(folder) / "deploy", said.stdout.strip())
+        found = [*largest_job.measures(), *largest_stack.measures(largest_stack.plan(stage))]
     for line in lines(found):
         print(line)
     return 1 if any(not entry.fits for entry in found) else 0
