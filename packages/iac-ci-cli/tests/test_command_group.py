@@ -8,6 +8,7 @@ import sys
 import pytest
 import typer
 
+from iac_ci_cli import command_group
 from iac_ci_cli.application import app
 from iac_ci_cli.command_group import COMMANDS
 
@@ -24,6 +25,11 @@ print(code, *sorted(name for name in sys.modules if name.startswith("iac_ci_cli.
 def test_the_list_says_of_a_command_what_its_help_begins_with(name):
     command = GROUP.get_command(GROUP.make_context("iac-ci", [name], resilient_parsing=True), name)
     assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].summary
+
+
+def test_a_command_of_this_package_is_found_without_looking_for_other_packages(monkeypatch):
+    monkeypatch.setattr(command_group, "entry_points", None)
+    assert GROUP.get_command(GROUP.make_context("iac-ci", ["status"], resilient_parsing=True), "status") is not None
 
 
 def test_the_list_imports_no_command():

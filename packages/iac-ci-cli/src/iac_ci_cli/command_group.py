@@ -139,9 +139,11 @@ class CommandGroup(LazyGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command, or return None if there is none of this name."""
-        entry = _added().get(cmd_name)
-        if cmd_name in self.own or entry is None:
+        if cmd_name in self.own:
             return super().get_command(ctx, cmd_name)
+        entry = _added().get(cmd_name)
+        if entry is None:
+            return None
         added: Any = typer.main.get_command(entry.load())
         added.name = cmd_name
         return _with_plain_flags(added, ctx)
