@@ -256,17 +256,9 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
 def _decode_name(entry: zipfile.ZipInfo) -> None:
     """Read a name without the flag of UTF-8 as it was on the disk: Info-ZIP and macOS write UTF-8 without the flag."""
     if not entry.flag_bits & _UTF8 and not entry.filename.isascii():
-        name = entry.filename.encode("cp437")
-        if entry.create_system not in _WINDOWS or _is_utf8(name):
-            entry.filename = name.decode("utf-8", "surrogateescape")
-
-
-def _is_utf8(name: bytes) -> bool:
-    try:
-        name.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        name = entry.filename.encode("cp437").decode("utf-8", "surrogateescape")
+        if entry.create_system not in _WINDOWS or _is_text(name):
+            entry.filename = name
 
 
 def _from_windows(entry: zipfile.ZipInfo) -> None:
