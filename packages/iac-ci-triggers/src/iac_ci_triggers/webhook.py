@@ -35,8 +35,9 @@ _REMEMBERED: Final = timedelta(days=3)
 """How long a person can send a delivery again on GitHub (GitHub Docs, "Redelivering webhooks")."""
 
 _PARSED_CHARS: Final = 32_768
-"""Longest comment that is parsed before the host is answered: the longest one would take this function about 20
-seconds, and GitLab disables a webhook for a time after four answers in a row that come too late."""
+"""Longest comment that is parsed before the host is answered: the longest one takes six seconds of a whole processor,
+of which this function has a third, and GitLab disables a webhook for a time after four answers in a row that come too
+late."""
 
 NOT_AUTHENTIC: Final = "the event is not signed with a webhook secret of a connected repository"
 
